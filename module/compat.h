@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every difference between the kernels that we build for stands here.
+ *
+ * Wrappers ask for a feature where it can be seen by the preprocessor, and for
+ * the version only where it cannot.
+ */
+#ifndef MYEPOLL_COMPAT_H
+#define MYEPOLL_COMPAT_H
+
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/ftrace.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "myepoll needs Linux 6.1 or later"
+#endif
+
+/* struct fd became one word, to be read through fd_file(), in 6.12. */
+#ifndef fd_file
+#define fd_file(f)	((f).file)
+#endif
+
+/*
+ * A reference to a file that may be on its way out.  The count of references
+ * moved from f_count to f_ref in 6.13.
+ */
+static inline bool mye_file_tryget(struct file *file)
+{
+#ifdef FILE_REF_ONEREF
+	return file_ref_get(&file->f_ref);
+#else
+	return atomic_long_inc_not_zero(&file->f_count);
+#endif
+}
+
+/*
+ * Drop a reference unless it is the last one.  With f_ref that cannot be done
+ * in one step; a closer that comes between the two makes us drop the last one
+ * after all, which costs it nothing but time (see mye_unpin()).
+ */
+static inline bool mye_file_put_unless_last(struct file *file)
+{
+#ifdef FILE_REF_ONEREF
+	if (file_count(file) == 1)
+		return false;
+	fput(file);
+	return true;
+#else
+	return atomic_long_add_unless(&file->f_count, -1, 1);
+#endif
+}
+
+/* First argument of a traced function.  The accessor came in 6.5. */
+static inline unsigned long mye_ftrace_arg0(struct ftrace_regs *fregs)
+{
+#ifdef ftrace_regs_get_argument
+	return ftrace_regs_get_argument(fregs, 0);
+#elif defined(CONFIG_X86_64)
+	return fregs->regs.di;
+#else
+#error "no way to read the argument of a traced function on this kernel"
+#endif
+}
+
+/* An empty last entry ended a table of sysctls up to 6.10; later it is one. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+#define MYE_SYSCTL_END	{ }
+#else
+#define MYE_SYSCTL_END
+#endif
+
+#endif /* MYEPOLL_COMPAT_H */

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ADD, MOD and DEL.
+ *
+ * The order of the checks is part of the interface: <linux/myepoll.h>.
+ */
+#include <linux/file.h>
+#include <linux/magic.h>
+#include <linux/poll.h>
+#include <linux/string.h>
+
+#include "myepoll.h"
+
+#define MYE_EXCLUSIVE_OK	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | \
+				 EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+
+/* The file operations of native epoll, once we have seen an instance. */
+static const struct file_operations *mye_native_fops;
+
+/*
+ * A native instance is known by its operations, and these by the name that the
+ * kernel gives to such files; no user can choose that name on this file system.
+ */
+static bool mye_is_native_epoll(struct file *file)
+{
+	if (READ_ONCE(mye_native_fops))
+		return file->f_op == mye_native_fops;
+	if (file_inode(file)->i_sb->s_magic != ANON_INODE_FS_MAGIC ||
+	    strcmp(file->f_path.dentry->d_name.name, "[eventpoll]"))
+		return false;
+	WRITE_ONCE(mye_native_fops, file->f_op);
+	return true;
+}
+
+static bool mye_is_any_epoll(struct file *file)
+{
+	return mye_instance_of(file) || mye_is_native_epoll(file);
+}
+
+/* Everything that can make ADD fail once the watch has its place. */
+static int mye_add_start(struct mye_watch *w, struct mye_instance *child,
+			 __poll_t *revents)
+{
+	int err;
+
+	err = child ? mye_nest_link(w, child) : mye_nest_check_leaf(w);
+	if (!err && (w->mask & EPOLLWAKEUP))
+		err = mye_pm_attach(w);
+	if (!err)
+		err = mye_watch_hook(w, revents);
+	return err;
+}
+
+/* ADD gives up its claim: from now on the watch is like any other. */
+static void mye_add_settle(struct mye_watch *w, bool ready)
+{
+	struct mye_instance *inst = w->instance;
+	LIST_HEAD(claims);
+
+	w->verdict = ready ? MYE_BACK : MYE_DROP;
+	list_add(&w->node, &claims);
+	mye_lane_settle(inst, &claims);
+	if (ready)
+		mye_wake_pollers(inst, 0);
+}
+
+/* A new watch with a place in the table and on the list of its file. */
+static struct mye_watch *mye_add_watch(struct mye_instance *inst,
+				       struct file *file, int fd,
+				       const struct epoll_event *event)
+{
+	struct mye_watch *w;
+	int err;
+
+	err = mye_user_charge(inst->user);
+	if (err)
+		return ERR_PTR(err);
+	err = -ENOMEM;
+	w = mye_watch_new(inst, file, fd, event);
+	if (!w)
+		goto uncharge;
+	err = mye_table_insert(w);
+	if (err)
+		goto put;
+	err = mye_target_attach(w);
+	if (!err)
+		return w;
+	mye_table_remove(w);
+put:
+	mye_watch_put(w);
+uncharge:
+	mye_user_uncharge(inst->user);
+	return ERR_PTR(err);
+}
+
+static int mye_add_locked(struct mye_instance *inst, struct file *file, int fd,
+			  const struct epoll_event *event)
+{
+	struct mye_watch *w = mye_table_get(inst, fd, file);
+	__poll_t revents = 0;
+	int err;
+
+	if (w) {
+		mye_watch_put(w);
+		return -EEXIST;
+	}
+	w = mye_add_watch(inst, file, fd, event);
+	if (IS_ERR(w))
+		return PTR_ERR(w);
+	err = mye_add_start(w, mye_instance_of(file), &revents);
+	if (err)
+		mye_watch_remove(w);
+	else
+		WRITE_ONCE(w->published, true);
+	mye_add_settle(w, !err && revents);
+	return err;
+}
+
+/**
+ * mye_ctl_add - watch a file
+ * @inst: the instance
+ * @file: the file; the caller holds a reference
+ * @fd: its descriptor number
+ * @event: what for
+ *
+ * Returns 0, -ELOOP, -EEXIST, -ENOSPC, -ENOMEM, or -EINVAL: too many paths.
+ */
+int mye_ctl_add(struct mye_instance *inst, struct file *file, int fd,
+		const struct epoll_event *event)
+{
+	struct mye_instance *child = mye_instance_of(file);
+	struct mutex *stripe = mye_table_stripe(inst, fd);
+	int err;
+
+	if (child) {
+		err = mye_nest_check(inst, child);
+		if (err)
+			return err;
+	}
+	if (mutex_lock_killable(stripe))
+		return -EINTR;
+	err = mye_add_locked(inst, file, fd, event);
+	mutex_unlock(stripe);
+	return err;
+}
+
+static int mye_mod_set(struct mye_watch *w, const struct epoll_event *event)
+{
+	int err = 0;
+
+	spin_lock(&w->lock);
+	if (w->dead) {
+		err = -ENOENT;
+	} else {
+		WRITE_ONCE(w->mask, event->events);
+		w->data = event->data;
+		WRITE_ONCE(w->seq, w->seq + 1);
+	}
+	spin_unlock(&w->lock);
+	return err;
+}
+
+static int mye_mod_watch(struct mye_watch *w, const struct epoll_event *event)
+{
+	poll_table pt;
+	int err;
+
+	if (w->mask & EPOLLEXCLUSIVE)
+		return -EINVAL;
+	err = mye_mod_set(w, event);
+	if (err)
+		return err;
+	smp_mb();	/* (A), MOD */
+	if (mye_pm_active(w) || (event->events & EPOLLWAKEUP))
+		mye_pm_change(w);
+	init_poll_funcptr(&pt, NULL);
+	pt._key = event->events;
+	if ((vfs_poll(w->file, &pt) & event->events) && mye_watch_kick(w)) {
+		/* (B): the exchange in mye_watch_kick() */
+		mye_wake_one(w->instance, 0);
+		mye_wake_pollers(w->instance, 0);
+	}
+	return 0;
+}
+
+static int mye_ctl_mod(struct mye_instance *inst, struct file *file, int fd,
+		       const struct epoll_event *event)
+{
+	struct mye_watch *w = mye_table_get(inst, fd, file);
+	int err;
+
+	if (!w)
+		return -ENOENT;
+	err = mye_mod_watch(w, event);
+	mye_watch_put(w);
+	return err;
+}
+
+static int mye_ctl_del(struct mye_instance *inst, struct file *file, int fd)
+{
+	struct mye_watch *w = mye_table_get(inst, fd, file);
+	bool killed;
+
+	if (!w)
+		return -ENOENT;
+	killed = mye_watch_kill(w);
+	if (killed)
+		mye_watch_finish(w);
+	mye_watch_put(w);
+	return killed ? 0 : -ENOENT;
+}
+
+static int mye_check_exclusive(int op, struct file *file, __poll_t events)
+{
+	if (!(events & EPOLLEXCLUSIVE))
+		return 0;
+	if (op == EPOLL_CTL_MOD)
+		return -EINVAL;
+	if (op == EPOLL_CTL_ADD &&
+	    (mye_is_any_epoll(file) || (events & ~MYE_EXCLUSIVE_OK)))
+		return -EINVAL;
+	return 0;
+}
+
+static int mye_ctl_op(struct mye_instance *inst, int op, struct file *file,
+		      int fd, struct epoll_event *event)
+{
+	switch (op) {
+	case EPOLL_CTL_ADD:
+		event->events |= EPOLLERR | EPOLLHUP;
+		/* We could not see a loop that goes through such a one. */
+		if (mye_is_native_epoll(file))
+			return -ELOOP;
+		return mye_ctl_add(inst, file, fd, event);
+	case EPOLL_CTL_MOD:
+		event->events |= EPOLLERR | EPOLLHUP;
+		return mye_ctl_mod(inst, file, fd, event);
+	case EPOLL_CTL_DEL:
+		return mye_ctl_del(inst, file, fd);
+	default:
+		return -EINVAL;
+	}
+}
+
+static int mye_ctl_file(struct file *self, int op, struct file *file, int fd,
+			struct epoll_event *event)
+{
+	int err;
+
+	if (!file_can_poll(file))
+		return -EPERM;
+	if (op != EPOLL_CTL_DEL)
+		mye_pm_filter(event);
+	if (file == self)
+		return -EINVAL;
+	if (op != EPOLL_CTL_DEL) {
+		err = mye_check_exclusive(op, file, event->events);
+		if (err)
+			return err;
+	}
+	return mye_ctl_op(self->private_data, op, file, fd, event);
+}
+
+/**
+ * mye_ctl - epoll_ctl()
+ * @self: the file of the instance
+ * @op: EPOLL_CTL_*
+ * @fd: descriptor of the file to watch
+ * @event: what for; changed; not looked at by DEL
+ *
+ * Returns 0 or an error of struct myepoll_ctl.
+ */
+int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event)
+{
+	struct fd f = fdget(fd);
+	int err;
+
+	if (!fd_file(f))
+		return -EBADF;
+	err = mye_ctl_file(self, op, fd_file(f), fd, event);
+	fdput(f);
+	return err;
+}

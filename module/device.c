@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/myepoll: file operations and the arguments of the ioctls.  No algorithm.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/compat.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+#include <linux/signal.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+
+#include "myepoll.h"
+
+#define MYE_MAX_EVENTS	(INT_MAX / sizeof(struct epoll_event))
+
+static int mye_open(struct inode *inode, struct file *file)
+{
+	struct mye_instance *inst;
+	int err = mye_release_check();
+
+	if (err)
+		return err;
+	inst = mye_instance_new();
+	if (IS_ERR(inst))
+		return PTR_ERR(inst);
+	file->private_data = inst;
+	return 0;
+}
+
+static int mye_close(struct inode *inode, struct file *file)
+{
+	mye_instance_close(file->private_data);
+	return 0;
+}
+
+/**
+ * mye_instance_file - a new instance as an anonymous file
+ * @flags: 0 or O_CLOEXEC
+ *
+ * Returns the file or an error.
+ */
+struct file *mye_instance_file(unsigned int flags)
+{
+	struct mye_instance *inst = mye_instance_new();
+	struct file *file;
+
+	if (IS_ERR(inst))
+		return ERR_CAST(inst);
+	file = anon_inode_getfile("[myepoll]", &mye_fops, inst, O_RDWR | flags);
+	if (IS_ERR(file))
+		mye_instance_close(inst);
+	return file;
+}
+
+static int mye_create(const struct myepoll_create *create)
+{
+	struct file *file;
+	int fd;
+
+	if (create->reserved || (create->flags & ~O_CLOEXEC))
+		return -EINVAL;
+	fd = mye_release_check();
+	if (fd)
+		return fd;
+	fd = get_unused_fd_flags(O_RDWR | create->flags);
+	if (fd < 0)
+		return fd;
+	file = mye_instance_file(create->flags);
+	if (IS_ERR(file)) {
+		put_unused_fd(fd);
+		return PTR_ERR(file);
+	}
+	fd_install(fd, file);
+	return fd;
+}
+
+static int mye_ioctl_ctl(struct file *file, const struct myepoll_ctl *ctl)
+{
+	struct epoll_event event = { 0 };
+
+	if (ctl->flags || ctl->reserved)
+		return -EINVAL;
+	if (ctl->op != EPOLL_CTL_DEL &&
+	    copy_from_user(&event, u64_to_user_ptr(ctl->event), sizeof(event)))
+		return -EFAULT;
+	return mye_ctl(file, ctl->op, ctl->fd, &event);
+}
+
+/* From a time to go, saturating, as native epoll does it. */
+static int mye_deadline_set(struct mye_deadline *deadline,
+			    const struct timespec64 *timeout)
+{
+	if (!timespec64_valid(timeout))
+		return -EINVAL;
+	deadline->expired = !timeout->tv_sec && !timeout->tv_nsec;
+	if (!deadline->expired)
+		deadline->at = ktime_add_safe(ktime_get(),
+					      timespec64_to_ktime(*timeout));
+	return 0;
+}
+
+static int mye_wait_deadline(const struct myepoll_wait *wait,
+			     struct mye_deadline *deadline)
+{
+	struct timespec64 timeout = {
+		.tv_sec = wait->timeout_sec,
+		.tv_nsec = wait->timeout_nsec,
+	};
+
+	switch (wait->flags) {
+	case MYEPOLL_WAIT_TIMEOUT:
+		/* Not cut short where tv_nsec has 32 bits */
+		if (wait->timeout_nsec != timeout.tv_nsec)
+			return -EINVAL;
+		return mye_deadline_set(deadline, &timeout);
+	case MYEPOLL_WAIT_TIMEOUT_PTR:
+		if (wait->timeout_nsec)
+			return -EINVAL;
+		if (get_timespec64(&timeout, u64_to_user_ptr((u64)wait->timeout_sec)))
+			return -EFAULT;
+		return mye_deadline_set(deadline, &timeout);
+	case 0:
+		if (wait->timeout_sec || wait->timeout_nsec)
+			return -EINVAL;
+		deadline->forever = true;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int mye_sigmask_get(const struct myepoll_wait *wait, sigset_t *mask)
+{
+	void __user *from = u64_to_user_ptr(wait->sigmask);
+	int err = 0;
+
+	if (wait->sigsetsize != sizeof(*mask))
+		return -EINVAL;
+#ifdef CONFIG_COMPAT
+	if (in_compat_syscall())
+		err = get_compat_sigset(mask, from);
+	else
+#endif
+	if (copy_from_user(mask, from, sizeof(*mask)))
+		err = -EFAULT;
+	return err;
+}
+
+/*
+ * set_user_sigmask() and its counterpart are not for modules.  What they do:
+ * the saved mask comes back when we return, or, after EINTR, when the signal
+ * has been delivered under the new one.
+ */
+static int mye_sigmask_set(const struct myepoll_wait *wait)
+{
+	sigset_t mask;
+	int err;
+
+	if (!wait->sigmask)
+		return 0;
+	err = mye_sigmask_get(wait, &mask);
+	if (err)
+		return err;
+	sigdelsetmask(&mask, sigmask(SIGKILL) | sigmask(SIGSTOP));
+	set_restore_sigmask();
+	current->saved_sigmask = current->blocked;
+	return sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+static void mye_sigmask_restore(const struct myepoll_wait *wait, int ret)
+{
+	if (!wait->sigmask || ret == -EINTR)
+		return;
+	if (test_and_clear_restore_sigmask())
+		sigprocmask(SIG_SETMASK, &current->saved_sigmask, NULL);
+}
+
+static int mye_wait_checked(struct mye_instance *inst,
+			    const struct myepoll_wait *wait,
+			    struct mye_deadline *deadline)
+{
+	struct epoll_event __user *events = u64_to_user_ptr(wait->events);
+
+	if (wait->maxevents <= 0 || wait->maxevents > MYE_MAX_EVENTS)
+		return -EINVAL;
+	if (!access_ok(events, wait->maxevents * sizeof(*events)))
+		return -EFAULT;
+	return mye_wait(inst, events, wait->maxevents, deadline);
+}
+
+static int mye_ioctl_wait(struct mye_instance *inst,
+			  const struct myepoll_wait *wait)
+{
+	struct mye_deadline deadline = { 0 };
+	int ret;
+
+	ret = mye_wait_deadline(wait, &deadline);
+	if (ret)
+		return ret;
+	ret = mye_sigmask_set(wait);
+	if (ret)
+		return ret;
+	ret = mye_wait_checked(inst, wait, &deadline);
+	mye_sigmask_restore(wait, ret);
+	return ret;
+}
+
+/* Fill a structure of the size that the caller knows; the rest gets zeros. */
+static int mye_give(void __user *to, size_t usize, const void *from,
+		    size_t ksize)
+{
+	if (copy_to_user(to, from, ksize))
+		return -EFAULT;
+	return clear_user(to + ksize, usize - ksize) ? -EFAULT : 0;
+}
+
+static int mye_ioctl_probe(void __user *arg, size_t usize)
+{
+	struct myepoll_probe probe = { .abi_version = MYEPOLL_ABI_VERSION };
+
+	if (IS_ENABLED(CONFIG_NET_RX_BUSY_POLL))
+		probe.features |= MYEPOLL_FEATURE_BUSY_POLL;
+	if (IS_ENABLED(CONFIG_PM_SLEEP))
+		probe.features |= MYEPOLL_FEATURE_WAKEUP;
+	return mye_give(arg, usize, &probe, sizeof(probe));
+}
+
+static int mye_ioctl_params(struct mye_instance *inst, unsigned int cmd,
+			    void __user *arg)
+{
+	struct myepoll_params params;
+
+	if (cmd == MYEPOLL_IOC_GPARAMS) {
+		mye_busy_get(inst, &params);
+		return mye_give(arg, sizeof(params), &params, sizeof(params));
+	}
+	if (copy_from_user(&params, arg, sizeof(params)))
+		return -EFAULT;
+	return mye_busy_set(inst, &params);
+}
+
+/* A call of ours whose structure has the size that another version gave it. */
+union mye_arg {
+	struct myepoll_create create;
+	struct myepoll_ctl ctl;
+	struct myepoll_wait wait;
+};
+
+static int mye_take(union mye_arg *to, size_t ksize, void __user *from,
+		    size_t usize)
+{
+	return usize < ksize ? -EINVAL :
+	       copy_struct_from_user(to, ksize, from, usize);
+}
+
+/* The ioctl number without the size: what a newer header does not change. */
+static unsigned int mye_cmd(unsigned int cmd)
+{
+	return cmd & ~IOCSIZE_MASK;
+}
+
+static long mye_ioctl_sized(struct file *file, unsigned int cmd,
+			    void __user *arg)
+{
+	size_t usize = _IOC_SIZE(cmd);
+	union mye_arg in;
+	int err;
+
+	switch (mye_cmd(cmd)) {
+	case MYEPOLL_IOC_PROBE & ~IOCSIZE_MASK:
+		if (usize < sizeof(struct myepoll_probe))
+			return -EINVAL;
+		return mye_ioctl_probe(arg, usize);
+	case MYEPOLL_IOC_CREATE & ~IOCSIZE_MASK:
+		err = mye_take(&in, sizeof(in.create), arg, usize);
+		return err ?: mye_create(&in.create);
+	case MYEPOLL_IOC_CTL & ~IOCSIZE_MASK:
+		err = mye_take(&in, sizeof(in.ctl), arg, usize);
+		return err ?: mye_ioctl_ctl(file, &in.ctl);
+	case MYEPOLL_IOC_WAIT & ~IOCSIZE_MASK:
+		err = mye_take(&in, sizeof(in.wait), arg, usize);
+		return err ?: mye_ioctl_wait(file->private_data, &in.wait);
+	default:
+		return -ENOTTY;
+	}
+}
+
+/* The two that matter come first, and without a copy whose size is unknown. */
+static long mye_ioctl(struct file *file, unsigned int cmd, unsigned long uarg)
+{
+	void __user *arg = (void __user *)uarg;
+	union mye_arg in;
+
+	switch (cmd) {
+	case MYEPOLL_IOC_WAIT:
+		if (copy_from_user(&in.wait, arg, sizeof(in.wait)))
+			return -EFAULT;
+		return mye_ioctl_wait(file->private_data, &in.wait);
+	case MYEPOLL_IOC_CTL:
+		if (copy_from_user(&in.ctl, arg, sizeof(in.ctl)))
+			return -EFAULT;
+		return mye_ioctl_ctl(file, &in.ctl);
+	case MYEPOLL_IOC_SPARAMS:
+	case MYEPOLL_IOC_GPARAMS:
+		return mye_ioctl_params(file->private_data, cmd, arg);
+	default:
+		return mye_ioctl_sized(file, cmd, arg);
+	}
+}
+
+const struct file_operations mye_fops = {
+	.owner		= THIS_MODULE,
+	.open		= mye_open,
+	.release	= mye_close,
+	.poll		= mye_poll,
+	.unlocked_ioctl	= mye_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.llseek		= noop_llseek,
+#ifdef CONFIG_PROC_FS
+	.show_fdinfo	= mye_show_fdinfo,
+#endif
+};
+
+static struct miscdevice mye_device = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "myepoll",
+	.fops	= &mye_fops,
+	/* As native epoll: for everybody. */
+	.mode	= 0666,
+};
+
+int mye_device_init(void)
+{
+	return misc_register(&mye_device);
+}
+
+void mye_device_exit(void)
+{
+	misc_deregister(&mye_device);
+}

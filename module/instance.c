@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Instances: birth, death, and the work that finishes removals for the hook.
+ */
+#include <linux/cred.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "myepoll.h"
+
+static struct kmem_cache *mye_instance_cache;
+
+/* Finish the watches whose files have died (REMOVAL, C). */
+static void mye_instance_reap_work(struct work_struct *work)
+{
+	struct mye_instance *inst;
+	struct mye_watch *w, *next;
+	struct llist_node *list;
+
+	inst = container_of(work, struct mye_instance, reap_work);
+	list = llist_del_all(&inst->reap);
+	llist_for_each_entry_safe(w, next, list, reap) {
+		mye_watch_finish(w);
+		mye_instance_put(inst);
+		cond_resched();
+	}
+}
+
+/**
+ * mye_instance_reap - leave the second half of a removal to a worker
+ * @w: a killed watch, with a reference to its instance that is taken over
+ *
+ * Atomic context.
+ */
+void mye_instance_reap(struct mye_watch *w)
+{
+	struct mye_instance *inst = w->instance;
+
+	if (llist_add(&w->reap, &inst->reap))
+		queue_work(mye_workqueue, &inst->reap_work);
+}
+
+/* A new instance that belongs to the caller's user, or an error. */
+struct mye_instance *mye_instance_new(void)
+{
+	struct mye_instance *inst;
+
+	inst = kmem_cache_zalloc(mye_instance_cache, GFP_KERNEL_ACCOUNT);
+	if (!inst)
+		return ERR_PTR(-ENOMEM);
+	inst->user = mye_user_get(current_uid());
+	if (!inst->user) {
+		kmem_cache_free(mye_instance_cache, inst);
+		return ERR_PTR(-ENOMEM);
+	}
+	mye_lane_init(&inst->lane0);
+	inst->nr_lanes = 1;
+	init_waitqueue_head(&inst->wq);
+	init_waitqueue_head(&inst->pwq);
+	init_waitqueue_head(&inst->settled);
+	mye_table_init(inst);
+	mutex_init(&inst->grow_lock);
+	INIT_LIST_HEAD(&inst->children);
+	INIT_LIST_HEAD(&inst->parents);
+	init_llist_head(&inst->reap);
+	INIT_WORK(&inst->reap_work, mye_instance_reap_work);
+	refcount_set(&inst->refs, 1);
+	return inst;
+}
+
+static void mye_instance_free_rcu(struct rcu_head *rcu)
+{
+	kmem_cache_free(mye_instance_cache,
+			container_of(rcu, struct mye_instance, rcu));
+}
+
+void mye_instance_get(struct mye_instance *inst)
+{
+	refcount_inc(&inst->refs);
+}
+
+/* Process context. */
+void mye_instance_put(struct mye_instance *inst)
+{
+	if (!refcount_dec_and_test(&inst->refs))
+		return;
+	WARN_ON_ONCE(mye_lanes_ready(inst) || atomic_read(&inst->again));
+	mye_pm_instance_free(inst);
+	mye_user_put(inst->user);
+	kfree(inst->busy);
+	kfree(inst->more);
+	call_rcu(&inst->rcu, mye_instance_free_rcu);
+}
+
+/**
+ * mye_instance_close - the last reference to the file of an instance is gone
+ * @inst: the instance; only path C of REMOVAL can still come by
+ */
+void mye_instance_close(struct mye_instance *inst)
+{
+	struct mye_watch *w;
+	int fd = 0;
+
+	WARN_ON_ONCE(waitqueue_active(&inst->wq));
+	while ((w = mye_table_next(inst, &fd))) {
+		mye_watch_remove(w);
+		mye_watch_put(w);
+		cond_resched();
+	}
+	mye_instance_put(inst);
+}
+
+int mye_instance_init(void)
+{
+	mye_instance_cache = kmem_cache_create("myepoll_instance",
+					       sizeof(struct mye_instance), 0,
+					       SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT,
+					       NULL);
+	return mye_instance_cache ? 0 : -ENOMEM;
+}
+
+void mye_instance_exit(void)
+{
+	kmem_cache_destroy(mye_instance_cache);
+}

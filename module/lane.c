@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Lanes: the ready queues of an instance.
+ *
+ * STATES OF A WATCH, WAKE-UP and "NOTHING READY" in myepoll.h say what the
+ * steps here must keep to.
+ */
+#include <linux/cpumask.h>
+#include <linux/log2.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+
+#include "myepoll.h"
+
+/* So often must somebody have been in the way before an instance opens lanes */
+#define MYE_HOT		64
+
+/* Claims settled, or watches spread, without letting go of the lane's lock */
+#define MYE_SETTLE_MAX	64
+#define MYE_SPREAD_MAX	1024
+
+void mye_lane_init(struct mye_lane *lane)
+{
+	init_llist_head(&lane->inbox);
+	spin_lock_init(&lane->lock);
+	seqcount_spinlock_init(&lane->seq, &lane->lock);
+	INIT_LIST_HEAD(&lane->fifo);
+}
+
+struct mye_lane *mye_lane_nth(struct mye_instance *inst, unsigned int n)
+{
+	return n ? &inst->more[n] : &inst->lane0;
+}
+
+/* A hint that two threads met; losing a count to a race does not matter. */
+static void mye_lane_warm(struct mye_lane *lane)
+{
+	WRITE_ONCE(lane->hot, READ_ONCE(lane->hot) + 1);
+}
+
+static void mye_lane_lock(struct mye_lane *lane)
+{
+	if (!spin_trylock(&lane->lock)) {
+		spin_lock(&lane->lock);
+		mye_lane_warm(lane);
+	}
+	write_seqcount_begin(&lane->seq);
+}
+
+static void mye_lane_unlock(struct mye_lane *lane)
+{
+	write_seqcount_end(&lane->seq);
+	spin_unlock(&lane->lock);
+}
+
+/* Lock-free; the successful exchange is the callback's half of (B). */
+static void mye_lane_push(struct mye_watch *w)
+{
+	struct mye_instance *inst = w->instance;
+	unsigned int nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+	struct mye_lane *lane;
+	struct llist_node *first;
+
+	lane = mye_lane_nth(inst, raw_smp_processor_id() & (nr - 1));
+	w->lane = lane;
+	mye_pm_queued(w);
+	first = READ_ONCE(lane->inbox.first);
+	w->inbox.next = first;
+	while (!try_cmpxchg(&lane->inbox.first, &first, &w->inbox)) {
+		w->inbox.next = first;
+		mye_lane_warm(lane);
+	}
+}
+
+/*
+ * AGAIN is counted before it is set, or a settle could take back what was not
+ * given yet.  If the claimer was faster, nobody may be left waiting for it.
+ */
+static bool mye_lane_hit_claimed(struct mye_watch *w, int *state)
+{
+	struct mye_instance *inst = w->instance;
+
+	atomic_inc(&inst->again);
+	if (atomic_try_cmpxchg(&w->state, state, MYE_CLAIMED | MYE_AGAIN)) {
+		mye_pm_queued(w);
+		return true;
+	}
+	atomic_dec(&inst->again);
+	smp_mb__after_atomic();	/* prepare_to_wait() in mye_await_settle() */
+	if (waitqueue_active(&inst->settled))
+		wake_up_all(&inst->settled);
+	return false;
+}
+
+/**
+ * mye_lane_hit - an event for a watch came
+ * @w: a watch that cannot be killed now: the caller is on its wait queue, or
+ *	holds its lock and has seen that it is not dead
+ *
+ * Any context.  Returns whether the watch was not due anyway.
+ */
+bool mye_lane_hit(struct mye_watch *w)
+{
+	int state = atomic_read(&w->state);
+
+	for (;;) {
+		if (state == MYE_IDLE) {
+			if (atomic_try_cmpxchg(&w->state, &state, MYE_QUEUED)) {
+				mye_lane_push(w);
+				return true;
+			}
+		} else if (state == MYE_CLAIMED) {
+			if (mye_lane_hit_claimed(w, &state))
+				return true;
+		} else {
+			return false;
+		}
+	}
+}
+
+/* Everything in the inbox to the end of the FIFO, oldest first. */
+static void mye_lane_drain(struct mye_lane *lane)
+{
+	struct mye_watch *w, *next;
+	struct llist_node *inbox;
+
+	lockdep_assert_held(&lane->lock);
+	if (llist_empty(&lane->inbox))
+		return;
+	inbox = llist_reverse_order(llist_del_all(&lane->inbox));
+	llist_for_each_entry_safe(w, next, inbox, inbox) {
+		list_add_tail(&w->node, &lane->fifo);
+		lane->len++;
+	}
+}
+
+static bool mye_lane_ready(struct mye_lane *lane)
+{
+	return !llist_empty(&lane->inbox) || READ_ONCE(lane->len);
+}
+
+/* Edge-triggered and one-shot watches do not come back from a pass. */
+static bool mye_lane_counts(struct mye_watch *w)
+{
+	return !(READ_ONCE(w->mask) & (EPOLLET | EPOLLONESHOT));
+}
+
+static void mye_lane_claim_first(struct mye_lane *lane,
+				 struct mye_watch **claimed, bool all)
+{
+	struct mye_watch *w;
+
+	w = list_first_entry(&lane->fifo, struct mye_watch, node);
+	WARN_ON_ONCE(atomic_read(&w->state) != MYE_QUEUED);
+	list_del(&w->node);
+	/* Nobody else moves a QUEUED watch without the lane's lock. */
+	atomic_set(&w->state, MYE_CLAIMED);
+	w->counted = all || mye_lane_counts(w);
+	lane->claims += w->counted;
+	*claimed = w;
+}
+
+/**
+ * mye_lane_claim - take watches off the head of a lane
+ * @lane: the lane
+ * @batch: where to put them
+ * @want: how many at most
+ * @budget: in and out: how many this pass may still take from this lane;
+ *	UINT_MAX in the first call, which cuts it down to what is there now
+ * @all: every claim will come back (poll() only looks)
+ *
+ * Returns how many were taken.
+ */
+unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_watch **batch,
+			    unsigned int want, unsigned int *budget, bool all)
+{
+	unsigned int i, n;
+
+	if (!*budget || !mye_lane_ready(lane))
+		return 0;
+	mye_lane_lock(lane);
+	mye_lane_drain(lane);
+	*budget = min(*budget, lane->len);
+	n = min(want, *budget);
+	for (i = 0; i < n; i++)
+		mye_lane_claim_first(lane, &batch[i], all);
+	*budget -= n;
+	lane->len -= n;
+	mye_lane_unlock(lane);
+	smp_mb();	/* (A), claimer: between CLAIMED and poll() */
+	return n;
+}
+
+/**
+ * mye_lane_drop - settle a claim without the lane's lock, if that is possible
+ * @w: a claimed watch that is on no list
+ *
+ * Returns false if it has to go through mye_lane_settle().  Otherwise @w may be
+ * gone already.
+ */
+static bool mye_lane_drop(struct mye_watch *w)
+{
+	int state = MYE_CLAIMED;
+
+	return !w->counted && w->verdict == MYE_DROP &&
+	       atomic_try_cmpxchg(&w->state, &state, MYE_IDLE);
+}
+
+/* Settle one claim; true if it is on the lane again, or in @front for it. */
+static bool mye_lane_settle_one(struct mye_lane *lane, struct mye_watch *w,
+				struct list_head *front,
+				struct list_head *orphans)
+{
+	struct mye_instance *inst = w->instance;
+	int state = MYE_CLAIMED;
+
+	list_del(&w->node);
+	lane->claims -= w->counted;
+	if (w->verdict == MYE_DROP &&
+	    atomic_try_cmpxchg(&w->state, &state, MYE_IDLE))
+		return false;
+	state = atomic_xchg(&w->state, MYE_QUEUED);
+	if (state & MYE_AGAIN)
+		atomic_dec(&inst->again);
+	if (state & MYE_ORPHAN) {
+		list_add(&w->node, orphans);
+		return false;
+	}
+	list_add_tail(&w->node,
+		      w->verdict == MYE_FRONT ? front : &lane->fifo);
+	lane->len++;
+	mye_pm_queued(w);
+	return true;
+}
+
+/*
+ * Settle a run of claims that came from one lane, but not too many, as others
+ * wait for the lock.  What goes to the front must not be torn apart.
+ */
+static unsigned int mye_lane_settle_run(struct list_head *claims,
+					struct list_head *orphans)
+{
+	struct mye_watch *w = list_first_entry(claims, struct mye_watch, node);
+	struct mye_lane *lane = w->lane;
+	unsigned int i, requeued = 0;
+	LIST_HEAD(front);
+
+	mye_lane_lock(lane);
+	mye_lane_drain(lane);
+	for (i = 0; !list_empty(claims); i++) {
+		w = list_first_entry(claims, struct mye_watch, node);
+		if (w->lane != lane)
+			break;
+		if (i >= MYE_SETTLE_MAX && w->verdict != MYE_FRONT)
+			break;
+		requeued += mye_lane_settle_one(lane, w, &front, orphans);
+	}
+	list_splice(&front, &lane->fifo);
+	mye_lane_unlock(lane);
+	return requeued;
+}
+
+/* Settle without any lock what does not come back; the others stay. */
+static void mye_lane_settle_unlocked(struct list_head *claims)
+{
+	struct mye_watch *w, *next;
+	LIST_HEAD(rest);
+
+	list_for_each_entry_safe(w, next, claims, node) {
+		list_del(&w->node);
+		if (!mye_lane_drop(w))
+			list_add_tail(&w->node, &rest);
+	}
+	list_splice(&rest, claims);
+}
+
+static void mye_lane_put_orphans(struct list_head *orphans)
+{
+	struct mye_watch *w, *next;
+
+	list_for_each_entry_safe(w, next, orphans, node)
+		mye_watch_put(w);
+}
+
+/* Tell those who found nothing but claims, and the next waiter. */
+static void mye_lane_settled(struct mye_instance *inst, unsigned int requeued)
+{
+	smp_mb();	/* (C), (D), and prepare_to_wait() in mye_await_settle() */
+	if (waitqueue_active(&inst->settled)) {
+		if (requeued)
+			wake_up_nr(&inst->settled, requeued);
+		else
+			wake_up_all(&inst->settled);
+	}
+	if (!requeued)
+		return;
+	if (READ_ONCE(inst->missed)) {
+		WRITE_ONCE(inst->missed, false);
+		mye_wake_pollers(inst, 0);
+	}
+	mye_wake_next(inst);
+}
+
+/**
+ * mye_lane_settle - give back claimed watches
+ * @inst: their instance
+ * @claims: list of them, by mye_watch.node, with a verdict each; emptied
+ *
+ * The watches must not be touched afterwards.  May sleep.
+ */
+void mye_lane_settle(struct mye_instance *inst, struct list_head *claims)
+{
+	unsigned int requeued = 0;
+	LIST_HEAD(orphans);
+
+	mye_lane_settle_unlocked(claims);
+	if (list_empty(claims))
+		return;
+	while (!list_empty(claims)) {
+		requeued += mye_lane_settle_run(claims, &orphans);
+		cond_resched();
+	}
+	mye_lane_settled(inst, requeued);
+	mye_lane_put_orphans(&orphans);
+}
+
+/**
+ * mye_lane_unqueue - take a dead watch off its lane
+ * @w: a watch that nobody can push any more
+ *
+ * Returns whether it was there.
+ */
+bool mye_lane_unqueue(struct mye_watch *w)
+{
+	struct mye_lane *lane = READ_ONCE(w->lane);
+	bool queued;
+
+	mye_lane_lock(lane);
+	/* Both are stable under the lock of the lane that it is on. */
+	queued = atomic_read(&w->state) == MYE_QUEUED && w->lane == lane;
+	if (queued) {
+		mye_lane_drain(lane);
+		list_del(&w->node);
+		lane->len--;
+		atomic_set(&w->state, MYE_IDLE);
+	}
+	mye_lane_unlock(lane);
+	return queued;
+}
+
+/*
+ * Where a call begins.  Mostly on the lane of its own CPU, which is warm and
+ * which others leave alone; but in every eighth call somewhere else, so that
+ * no lane starves when each call is full after the first.
+ */
+unsigned int mye_lane_start(struct mye_instance *inst, unsigned int nr)
+{
+	unsigned int cpu = raw_smp_processor_id();
+	struct mye_lane *own;
+	unsigned int turn;
+
+	if (nr == 1)
+		return 0;
+	own = mye_lane_nth(inst, cpu & (nr - 1));
+	turn = READ_ONCE(own->turn);
+	WRITE_ONCE(own->turn, turn + 1);
+	if (turn % 8 == 7)
+		cpu += turn / 8;
+	return cpu & (nr - 1);
+}
+
+/* Deal out what is ready, as most of it would stay in the first lane. */
+static void mye_lanes_spread(struct mye_instance *inst, unsigned int nr)
+{
+	struct mye_lane *from = &inst->lane0, *to;
+	struct mye_watch *w, *next;
+	unsigned int i = 0;
+
+	mye_lane_lock(from);
+	mye_lane_drain(from);
+	list_for_each_entry_safe(w, next, &from->fifo, node) {
+		if (++i > MYE_SPREAD_MAX)
+			break;
+		to = mye_lane_nth(inst, i & (nr - 1));
+		if (to == from)
+			continue;
+		spin_lock_nested(&to->lock, SINGLE_DEPTH_NESTING);
+		write_seqcount_begin_nested(&to->seq, SINGLE_DEPTH_NESTING);
+		WRITE_ONCE(w->lane, to);
+		list_move_tail(&w->node, &to->fifo);
+		to->len++;
+		from->len--;
+		mye_lane_unlock(to);
+	}
+	mye_lane_unlock(from);
+}
+
+static void mye_lanes_open(struct mye_instance *inst)
+{
+	unsigned int i, nr = roundup_pow_of_two(num_online_cpus());
+	struct mye_lane *lanes;
+
+	nr = min_t(unsigned int, nr, MYE_MAX_LANES);
+	if (nr == 1)
+		return;
+	/* Index 0 stays unused: a power of two of lanes is aligned. */
+	lanes = kcalloc(nr, sizeof(*lanes), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!lanes)
+		return;
+	for (i = 1; i < nr; i++)
+		mye_lane_init(&lanes[i]);
+	inst->more = lanes;
+	smp_store_release(&inst->nr_lanes, nr);	/* everybody who loads it */
+	mye_lanes_spread(inst, nr);
+}
+
+/**
+ * mye_lanes_grow - open more lanes if there is a crowd
+ * @inst: the instance
+ *
+ * Does nothing if there is none, if they are open, or if there is no memory:
+ * one lane is slower, not wrong.  May sleep.
+ */
+void mye_lanes_grow(struct mye_instance *inst)
+{
+	if (likely(READ_ONCE(inst->lane0.hot) < MYE_HOT) ||
+	    READ_ONCE(inst->nr_lanes) > 1)
+		return;
+	if (!mutex_trylock(&inst->grow_lock))
+		return;
+	WRITE_ONCE(inst->lane0.hot, 0);
+	if (inst->nr_lanes == 1)
+		mye_lanes_open(inst);
+	mutex_unlock(&inst->grow_lock);
+}
+
+/* Is any watch on any lane?  A hint, unless a barrier of WAKE-UP precedes. */
+bool mye_lanes_ready(struct mye_instance *inst)
+{
+	unsigned int i, nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+
+	for (i = 0; i < nr; i++)
+		if (mye_lane_ready(mye_lane_nth(inst, i)))
+			return true;
+	return false;
+}
+
+static enum mye_sight mye_look_lane(struct mye_instance *inst,
+				    struct mye_lane *lane, unsigned int *gen)
+{
+	unsigned int seq;
+	bool ready, busy;
+
+	do {
+		seq = read_seqcount_begin(&lane->seq);
+		ready = mye_lane_ready(lane);
+		busy = READ_ONCE(lane->claims) || atomic_read(&inst->again);
+	} while (read_seqcount_retry(&lane->seq, seq));
+	*gen += seq;
+	if (ready)
+		return MYE_READY;
+	return busy ? MYE_BUSY : MYE_EMPTY;
+}
+
+/* One look over all lanes; @gen gets the sum of what moves with each of them. */
+static enum mye_sight mye_look_once(struct mye_instance *inst, unsigned int nr,
+				    unsigned int *gen)
+{
+	enum mye_sight lane, all = MYE_EMPTY;
+	unsigned int i;
+
+	*gen = 0;
+	for (i = 0; i < nr; i++) {
+		lane = mye_look_lane(inst, mye_lane_nth(inst, i), gen);
+		if (lane == MYE_READY)
+			return lane;
+		if (lane == MYE_BUSY)
+			all = lane;
+	}
+	return all;
+}
+
+/**
+ * mye_look - is anything ready?
+ * @inst: the instance
+ *
+ * One lane: its sequence number did not move while we read, so what we saw was
+ * so at one instant.  Several: what was ready may have moved between lanes
+ * behind our back; but if two looks saw nothing and no number moved from the
+ * first to the second, nothing was ready in between.
+ */
+enum mye_sight mye_look(struct mye_instance *inst)
+{
+	unsigned int nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+	unsigned int gen, before;
+	enum mye_sight sight;
+
+	sight = mye_look_once(inst, nr, &gen);
+	while (sight == MYE_EMPTY) {
+		unsigned int now = smp_load_acquire(&inst->nr_lanes); /* grow */
+
+		if (nr == 1 && now == 1)
+			break;
+		before = gen;
+		sight = mye_look_once(inst, now, &gen);
+		if (now == nr && gen == before)
+			break;
+		nr = now;
+	}
+	return sight;
+}

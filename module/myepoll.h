@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * myepoll: what the files of the module share.
+ *
+ * OVERVIEW
+ * ========
+ * An *instance* is an open file of ours.  It holds *watches*; a watch is one
+ * (file, descriptor number) pair with an event mask and user data, hooked into
+ * the wait queues of the file.  The file of a watch, seen from all its watches
+ * in all instances, is a *target*.  When the file wakes its wait queue, the
+ * *callback* of the watch puts it on a *lane*, a ready queue of the instance.
+ * A *pass* (one call to wait) claims watches from the lanes, asks each file
+ * what is ready, reports that, and settles the claims.
+ *
+ * The files, each with one concern:
+ *	main.c		init and exit
+ *	instance.c	an instance: birth and death
+ *	device.c	file operations and ioctl arguments
+ *	ctl.c		ADD, MOD, DEL
+ *	table.c		descriptor number -> watches, of one instance
+ *	target.c	file -> watches, of all instances; removal of a watch
+ *	watch.c		a watch: memory, wait queue hooks, callback
+ *	lane.c		lanes: push, claim, settle, "is anything ready"
+ *	pass.c		evaluation of claimed watches, delivery, poll() on us
+ *	wait.c		sleeping, timeouts, signals
+ *	nest.c		instances inside instances
+ *	pm.c		EPOLLWAKEUP
+ *	busy.c		busy polling
+ *	limits.c	sysctls, the count of watches of each user
+ *	fdinfo.c	/proc/PID/fdinfo
+ *	release.c	how the last close of a file comes to our notice
+ *	compat.h	differences between kernel versions
+ *
+ * STATES OF A WATCH
+ * =================
+ * mye_watch.state:
+ *
+ *	        callback, MOD                  pass, poll
+ *	IDLE ------------------> QUEUED -----------------> CLAIMED
+ *	  ^                        ^                        |   |
+ *	  |                        |    settle: requeue     |   |
+ *	  |                        +------------------------+   |
+ *	  +-----------------------------------------------------+
+ *	                    settle: drop
+ *
+ *	IDLE	on no lane; the next event queues it.
+ *	QUEUED	on the lane mye_watch.lane, in its inbox or its FIFO.
+ *	CLAIMED	on no lane; belongs to one thread, which alone may touch the
+ *		fields marked "claim".  ADD creates a watch in this state, so
+ *		nobody sees it before ADD settles it.
+ *	AGAIN	bit beside CLAIMED: an event came meanwhile.  Settle turns it
+ *		into a requeue, always: it is never discarded.
+ *	ORPHAN	bit beside CLAIMED: the watch was removed meanwhile, and the
+ *		claimer drops the reference that the table had.
+ *
+ * IDLE -> QUEUED, and the two bits, are compare-and-swap by anybody.
+ * QUEUED -> CLAIMED and everything else that leaves QUEUED happens under the
+ * lock of the lane.  CLAIMED is left only by the claimer.
+ *
+ * LOCKING
+ * =======
+ * In this order; a lock may be taken while holding one further up:
+ *
+ *	mye_nest_lock		mutex, global: links between instances
+ *	instance.stripes[]	mutex: ADD and DEL of one descriptor number
+ *	target.lock		spinlock: list of watches, removal
+ *	  table.xa_lock		spinlock: slots and chains of the table
+ *	  watch.lock		spinlock: mask, data, seq, dead
+ *	    lane.lock		spinlock: FIFO, counts
+ *	wait queue head of the target file (irq)
+ *	instance.wq.lock (irq)	waiters; leaf
+ *	instance.pwq.lock (irq)	who polls us; nests once per level of nesting
+ *
+ * The callback runs under the target's wait queue head, in any context, and
+ * takes of these only wq.lock and pwq.lock.  So target.lock, watch.lock and
+ * lane.lock are never taken in an interrupt and do not disable them.  They are
+ * spinlocks because the last close of a file is told to us in atomic context
+ * (target.lock, watch.lock, xa_lock), or because they are held for a few list
+ * operations by threads on many CPUs (lane.lock).  poll() of a file is called
+ * with no spinlock held, as it may sleep; ADD holds its stripe.
+ *
+ * REFERENCES
+ * ==========
+ *	watch	one for the table, taken over by the claimer with ORPHAN; MOD,
+ *		fdinfo, DEL and the instance's release take their own.  Freed
+ *		after an RCU grace period.  Lanes and claims own none: a watch
+ *		on a lane or claimed has not been let go by who removes it.
+ *	target	one for each watch.  Freed after an RCU grace period.
+ *	instance the file, the queued reap work, each watch of another instance
+ *		that has it as target.  Freed after an RCU grace period.
+ *	file	none.  A pass pins the file while it calls poll().
+ *
+ * REMOVAL
+ * =======
+ *	A	DEL
+ *	B	last close of the instance
+ *	C	last close of the watched file
+ *	D	ADD that fails half-way
+ *
+ * mye_watch_kill() decides, under target.lock, who removes a watch: it marks
+ * it dead, takes it off all wait queues, out of the table, and gives back the
+ * user's count.  Whoever loses has waited for target.lock and so returns after
+ * all that is done.  From here on nobody can push the watch: callbacks are
+ * gone, MOD checks "dead" under watch.lock, a pass that pins finds it dead.
+ * Then mye_watch_finish() deals with the state, under the lane's lock:
+ *	QUEUED	it unlinks the watch from the lane
+ *	CLAIMED	it sets ORPHAN and the claimer does the rest
+ * and drops the table's reference.  Path C is atomic context and must not walk
+ * an inbox: unless the watch is IDLE it puts it on instance.reap, and work in
+ * process context finishes it.  Path B runs when no thread can be inside the
+ * instance; only C can run beside it.
+ *
+ * WAKE-UP
+ * =======
+ * Four pairs of barriers, each store-then-load against store-then-load.  The
+ * letters stand at the code.
+ *
+ *	(A) callback: data became ready; barrier; look at mask and state
+ *	    claimer:  state = CLAIMED;     barrier; poll()
+ *	    MOD:      mask = new;          barrier; poll()
+ *	    So either the callback sees the new mask and state and acts, or
+ *	    poll() sees the data.
+ *	(B) callback: watch into inbox;    barrier; anybody on wq or pwq?
+ *	    waiter:   onto wq;             barrier; lanes empty?  sleep
+ *	    poll():   onto pwq;            barrier; lanes empty?  report nothing
+ *	(C) settle:   watch into FIFO;     barrier; anybody on wq?
+ *	    waiter:   as in (B)
+ *	(D) settle:   watch into FIFO;     barrier; "missed" set?
+ *	    poll():   "missed" set;        barrier; lanes empty?  report nothing
+ *
+ * Every accepted callback wakes one waiter and everybody on pwq, whatever the
+ * state was.  A settle that requeues, and a wait that ends, wakes one more
+ * waiter if a lane is not empty.  A waiter that was taken off wq by a waker
+ * always makes a pass, even if its time is up.
+ *
+ * "NOTHING READY"
+ * ===============
+ * A level-triggered watch that is being evaluated is on no lane, yet ready.
+ * So each lane counts the claims that will come back (mye_lane.claims), and
+ * the instance counts AGAIN bits (mye_instance.again).  mye_look() reads
+ * lanes and counts without locks between two equal sequence numbers, with
+ * several lanes twice, and says EMPTY, READY or BUSY (only claims).  On BUSY a
+ * caller that may not wait for events waits for a settle (instance.settled);
+ * poll() sets "missed" and is woken by the settle that requeues.
+ *
+ * POLLFREE
+ * ========
+ * A few wait queues die before their file does (signalfd, binder).  Their
+ * owner says so by a wake-up with POLLFREE and frees them an RCU grace period
+ * later.  The callback unlinks its entry and clears mye_hook.head, with release
+ * order and as its last access.  Whoever unhooks a watch reads it under RCU
+ * with acquire order.  POLLFREE is about one hook; the watch stays.
+ */
+#ifndef MYEPOLL_H
+#define MYEPOLL_H
+
+#include <linux/atomic.h>
+#include <linux/cache.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/mutex.h>
+#include <linux/percpu_counter.h>
+#include <linux/poll.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
+#include <linux/rhashtable-types.h>
+#include <linux/seqlock.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <uapi/linux/eventpoll.h>
+
+#include <linux/myepoll.h>
+
+#include "compat.h"
+
+/* Mask bits that are orders to us; the rest is for poll(). */
+#define MYE_PRIVATE	(EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
+
+/* Watches claimed at once; they live on the stack of the pass. */
+#define MYE_BATCH	16
+
+/* A chain of instances may have this many links, 5 instances. */
+#define MYE_MAX_NESTS	4
+
+/* Mutexes that serialise ADD and DEL of one descriptor number; power of 2. */
+#define MYE_STRIPES	8
+
+/* Lanes an instance may have at most; power of 2. */
+#define MYE_MAX_LANES	16
+
+enum mye_state {
+	MYE_IDLE	= 0,
+	MYE_QUEUED	= 1,
+	MYE_CLAIMED	= 2,
+	MYE_AGAIN	= 4,	/* only beside CLAIMED */
+	MYE_ORPHAN	= 8,	/* only beside CLAIMED */
+};
+
+/* What mye_look() found. */
+enum mye_sight {
+	MYE_EMPTY,	/* at one instant nothing was ready */
+	MYE_READY,	/* a watch is on a lane */
+	MYE_BUSY,	/* no watch is on a lane, but one may come back to it */
+};
+
+/* What a claimer wants done with a watch. */
+enum mye_verdict {
+	MYE_DROP,	/* to IDLE, unless AGAIN */
+	MYE_BACK,	/* to the tail of its lane */
+	MYE_FRONT,	/* to the head of its lane, in the old order */
+};
+
+/**
+ * struct mye_lane - one ready queue of an instance
+ * @inbox: pushed to by callbacks, newest first; drained under @lock
+ * @hot: how often somebody met contention here; a hint, written without lock
+ * @turn: calls that began here; a hint, written without lock
+ * @lock: protects what follows
+ * @seq: moves with every drain, claim and settle
+ * @fifo: ready watches, oldest first, by mye_watch.node
+ * @len: watches on @fifo
+ * @claims: claims that are counted (mye_watch.counted)
+ */
+struct mye_lane {
+	struct llist_head inbox;
+	unsigned int hot;
+	unsigned int turn;
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	seqcount_spinlock_t seq;
+	struct list_head fifo;
+	unsigned int len;
+	unsigned int claims;
+} ____cacheline_aligned_in_smp;
+
+/**
+ * struct mye_user - the watches of one user
+ * @uid: key
+ * @node: in the table of users, under its lock
+ * @refs: instances that charge to it
+ * @watches: how many there are, split by CPU
+ */
+struct mye_user {
+	kuid_t uid;
+	struct hlist_node node;
+	refcount_t refs;
+	struct percpu_counter watches;
+};
+
+struct mye_busy;
+struct mye_pm;
+struct wakeup_source;
+
+/**
+ * struct mye_instance - one event poll instance
+ * @lane0: the first lane
+ * @nr_lanes: lanes in use, power of 2; read with acquire, grows once
+ * @more: lanes 1 and up; set before @nr_lanes grows
+ * @grow_lock: making of @more, @pm and @busy
+ * @wq: sleeping waiters, newest first; entries are made by wait.c alone
+ * @pwq: who polls this instance: select, outer instances, io_uring ...
+ * @settled: callers that wait for a settle because they may not wait for events
+ * @again: watches that are CLAIMED and AGAIN
+ * @missed: a poll() found nothing but claims and wants to hear of a requeue
+ * @watched: another instance has this one as target; rises under mye_nest_lock
+ * @table: descriptor number -> newest mye_watch with it
+ * @stripes: serialise ADD and DEL of one descriptor number
+ * @user: who made the instance and pays for its watches
+ * @children: our watches of other instances; mye_nest_lock
+ * @parents: watches of this instance by others; mye_nest_lock
+ * @stamp: number of the walk @depth is valid for; mye_nest_lock
+ * @depth: result of the walk for this instance; mye_nest_lock
+ * @reap: dead watches that wait to be finished (REMOVAL, C)
+ * @reap_work: does that
+ * @pm: keeps the system awake during a pass (EPOLLWAKEUP); set once
+ * @busy: busy-poll parameters; set once
+ * @refs: see REFERENCES
+ * @rcu: for freeing
+ */
+struct mye_instance {
+	struct mye_lane lane0;
+	unsigned int nr_lanes ____cacheline_aligned_in_smp;
+	struct mye_lane *more;
+	struct wait_queue_head wq;
+	struct wait_queue_head pwq;
+	struct wait_queue_head settled;
+	atomic_t again;
+	bool missed;
+	bool watched;
+
+	struct xarray table ____cacheline_aligned_in_smp;
+	struct mutex stripes[MYE_STRIPES];
+	struct mutex grow_lock;
+	struct mye_user *user;
+	struct list_head children;
+	struct list_head parents;
+	u64 stamp;
+	int depth;
+	struct llist_head reap;
+	struct work_struct reap_work;
+	struct mye_pm *pm;
+	struct mye_busy *busy;
+	refcount_t refs;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct mye_target - a watched file
+ * @node: in the table of targets, keyed by @file
+ * @file: the file; compared always, followed only while it cannot be gone
+ * @lock: protects what follows, and decides removals
+ * @watches: by mye_watch.peer
+ * @nr: watches on that list
+ * @dead: out of the table; do not add
+ * @refs: watches
+ * @rcu: for freeing
+ */
+struct mye_target {
+	struct rhash_head node;
+	struct file *file;
+	spinlock_t lock;
+	bool dead;
+	unsigned int nr;
+	struct list_head watches;
+	refcount_t refs;
+	struct rcu_head rcu;
+};
+
+/**
+ * struct mye_hook - one entry on one wait queue of the file
+ * @wait: the entry
+ * @head: the queue, NULL after POLLFREE (see there)
+ * @watch: whose
+ * @next: further hooks of the watch; changed by ADD alone
+ */
+struct mye_hook {
+	struct wait_queue_entry wait;
+	struct wait_queue_head *head;
+	struct mye_watch *watch;
+	struct mye_hook *next;
+};
+
+/**
+ * struct mye_nest - link between an instance and one that it watches
+ * @watch: the outer instance's watch
+ * @child: the inner instance, referenced
+ * @down: in the outer instance's children; mye_nest_lock
+ * @up: in @child's parents; mye_nest_lock
+ */
+struct mye_nest {
+	struct mye_watch *watch;
+	struct mye_instance *child;
+	struct list_head down;
+	struct list_head up;
+};
+
+/**
+ * struct mye_watch - one watched (file, descriptor number) pair
+ * @state: enum mye_state
+ * @mask: events asked for, with private bits; @lock, read freely
+ * @lane: where it is queued; set by who queues it, stable while QUEUED or
+ *	CLAIMED
+ * @inbox: in the lane's inbox
+ * @node: in the lane's FIFO (lane.lock), or in a list of the claimer (claim)
+ * @instance: whose; valid while the watch is not dead, and for who removed it
+ * @ws: RCU: keeps the system awake while queued (EPOLLWAKEUP); its stripe
+ * @lock: protects mask, data, seq, dead
+ * @seq: counts changes of mask and data
+ * @data: the user's; @lock
+ * @fd: descriptor number at ADD
+ * @dead: it is being removed; @lock, rises under target.lock
+ * @verdict: claim
+ * @counted: claim: it is in lane.claims
+ * @published: ADD is past the point of failure; the table shows it
+ * @file: the file; not referenced; may be followed if pinned under @lock
+ * @target: referenced
+ * @nest: for a watch of another instance
+ * @next: older watch with the same number; table.xa_lock, read under RCU
+ * @prev: newer one; table.xa_lock
+ * @peer: in target.watches; target.lock
+ * @reap: in instance.reap, after it left target.watches
+ * @late: handed to a worker that drops the last reference to @file
+ * @refs: see REFERENCES
+ * @hook: first hook; most files need one
+ * @rcu: for freeing
+ */
+struct mye_watch {
+	atomic_t state;
+	__poll_t mask;
+	struct mye_lane *lane;
+	union {
+		struct llist_node inbox;
+		struct list_head node;
+		struct rcu_head rcu;
+	};
+	struct mye_instance *instance;
+	struct wakeup_source __rcu *ws;
+
+	spinlock_t lock;
+	u32 seq;
+	u64 data;
+	int fd;
+	bool dead;
+	u8 verdict;
+	bool counted;
+	bool published;
+	struct file *file;
+	struct mye_target *target;
+	struct mye_nest *nest;
+	struct mye_watch __rcu *next;
+	struct mye_watch *prev;
+	union {
+		struct list_head peer;
+		struct llist_node reap;
+	};
+	struct llist_node late;
+	refcount_t refs;
+	struct mye_hook hook;
+};
+
+/**
+ * struct mye_deadline - how long a wait may last
+ * @at: CLOCK_MONOTONIC
+ * @forever: no limit
+ * @expired: the time is up; set from the beginning for a timeout of 0
+ */
+struct mye_deadline {
+	ktime_t at;
+	bool forever;
+	bool expired;
+};
+
+/* main.c */
+extern struct workqueue_struct *mye_workqueue;
+
+/* device.c */
+extern const struct file_operations mye_fops;
+int mye_device_init(void);
+void mye_device_exit(void);
+struct file *mye_instance_file(unsigned int flags);
+
+/* The instance behind a file, or NULL if the file is no instance. */
+static inline struct mye_instance *mye_instance_of(struct file *file)
+{
+	return file->f_op == &mye_fops ? file->private_data : NULL;
+}
+
+/* instance.c */
+int mye_instance_init(void);
+void mye_instance_exit(void);
+struct mye_instance *mye_instance_new(void);
+void mye_instance_get(struct mye_instance *inst);
+void mye_instance_put(struct mye_instance *inst);
+void mye_instance_close(struct mye_instance *inst);
+void mye_instance_reap(struct mye_watch *w);
+
+/* ctl.c */
+int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event);
+int mye_ctl_add(struct mye_instance *inst, struct file *file, int fd,
+		const struct epoll_event *event);
+
+/* table.c */
+void mye_table_init(struct mye_instance *inst);
+struct mutex *mye_table_stripe(struct mye_instance *inst, int fd);
+int mye_table_insert(struct mye_watch *w);
+void mye_table_remove(struct mye_watch *w);
+struct mye_watch *mye_table_get(struct mye_instance *inst, int fd,
+				struct file *file);
+struct mye_watch *mye_table_next(struct mye_instance *inst, int *fd);
+struct mye_watch *mye_table_older(struct mye_watch *w);
+
+/* target.c */
+int mye_target_init(void);
+void mye_target_exit(void);
+int mye_target_attach(struct mye_watch *w);
+void mye_target_put(struct mye_target *t);
+struct mye_target *mye_target_find(struct file *file);
+void mye_target_release(struct file *file);
+bool mye_watch_kill(struct mye_watch *w);
+
+/* watch.c */
+int mye_watch_init(void);
+void mye_watch_exit(void);
+struct mye_watch *mye_watch_new(struct mye_instance *inst, struct file *file,
+				int fd, const struct epoll_event *event);
+int mye_watch_hook(struct mye_watch *w, __poll_t *revents);
+void mye_watch_unhook(struct mye_watch *w);
+void mye_watch_put(struct mye_watch *w);
+void mye_watch_finish(struct mye_watch *w);
+void mye_watch_remove(struct mye_watch *w);
+bool mye_watch_kick(struct mye_watch *w);
+
+/* lane.c */
+void mye_lane_init(struct mye_lane *lane);
+bool mye_lane_hit(struct mye_watch *w);
+unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_watch **batch,
+			    unsigned int want, unsigned int *budget, bool all);
+void mye_lane_settle(struct mye_instance *inst, struct list_head *claims);
+bool mye_lane_unqueue(struct mye_watch *w);
+struct mye_lane *mye_lane_nth(struct mye_instance *inst, unsigned int n);
+unsigned int mye_lane_start(struct mye_instance *inst, unsigned int nr);
+void mye_lanes_grow(struct mye_instance *inst);
+bool mye_lanes_ready(struct mye_instance *inst);
+enum mye_sight mye_look(struct mye_instance *inst);
+
+/* pass.c */
+int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
+	     int max);
+__poll_t mye_poll(struct file *file, struct poll_table_struct *pt);
+
+/* wait.c */
+int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
+	     int max, struct mye_deadline *deadline);
+bool mye_wake_one(struct mye_instance *inst, int flags);
+void mye_wake_pollers(struct mye_instance *inst, __poll_t key);
+void mye_wake_next(struct mye_instance *inst);
+
+/* nest.c */
+int mye_nest_check(struct mye_instance *inst, struct mye_instance *child);
+int mye_nest_link(struct mye_watch *w, struct mye_instance *child);
+void mye_nest_unlink(struct mye_watch *w);
+int mye_nest_check_leaf(struct mye_watch *w);
+
+/* pm.c */
+void mye_pm_filter(struct epoll_event *event);
+int mye_pm_attach(struct mye_watch *w);
+void mye_pm_change(struct mye_watch *w);
+void mye_pm_free(struct mye_watch *w);
+void mye_pm_instance_free(struct mye_instance *inst);
+void __mye_pm_queued(struct mye_watch *w);
+bool __mye_pm_claimed(struct mye_watch *w, bool first);
+void mye_pm_pass_done(struct mye_instance *inst);
+
+static inline bool mye_pm_active(struct mye_watch *w)
+{
+	return unlikely(rcu_access_pointer(w->ws));
+}
+
+/* The watch got an event: keep the system awake.  Any context. */
+static inline void mye_pm_queued(struct mye_watch *w)
+{
+	if (mye_pm_active(w))
+		__mye_pm_queued(w);
+}
+
+/* busy.c */
+bool __mye_busy_poll(struct mye_instance *inst);
+void __mye_busy_seen(struct mye_instance *inst, struct file *file);
+int mye_busy_set(struct mye_instance *inst, const struct myepoll_params *p);
+void mye_busy_get(struct mye_instance *inst, struct myepoll_params *p);
+
+/* Poll the network for a while; returns whether that made anything ready. */
+static inline bool mye_busy_poll(struct mye_instance *inst)
+{
+	return unlikely(READ_ONCE(inst->busy)) && __mye_busy_poll(inst);
+}
+
+/* A pass found @file ready: its network queue is the one to poll. */
+static inline void mye_busy_seen(struct mye_instance *inst, struct file *file)
+{
+	if (unlikely(READ_ONCE(inst->busy)))
+		__mye_busy_seen(inst, file);
+}
+
+/* limits.c */
+extern unsigned long mye_max_file_watches;
+int mye_limits_init(void);
+void mye_limits_exit(void);
+struct mye_user *mye_user_get(kuid_t uid);
+void mye_user_put(struct mye_user *user);
+int mye_user_charge(struct mye_user *user);
+void mye_user_uncharge(struct mye_user *user);
+
+/* fdinfo.c */
+void mye_show_fdinfo(struct seq_file *m, struct file *file);
+
+/* release.c */
+int mye_release_init(void);
+void mye_release_exit(void);
+int mye_release_test(void);
+int mye_release_check(void);
+
+#endif /* MYEPOLL_H */

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Instances inside instances: no loops, no chains of more than MYE_MAX_NESTS
+ * links, no more wake-up paths from one file than native epoll allows.
+ *
+ * Links change, and are followed, under one global mutex.  A plain ADD does
+ * not take it, unless its instance is watched by another:
+ *
+ *	plain ADD:	watch onto the target; barrier; instance watched?
+ *	nested ADD:	instance is watched;   barrier; look at targets below it
+ *
+ * One of the two sees the other and counts the paths (N).
+ */
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "myepoll.h"
+
+static DEFINE_MUTEX(mye_nest_lock);
+
+/* Number of the walk under way: results of earlier ones do not count. */
+static u64 mye_nest_walk;
+
+/* Wake-up paths from one file through n instances into an outermost one */
+static const unsigned int mye_path_limits[MYE_MAX_NESTS + 1] = {
+	UINT_MAX, 500, 100, 50, 10
+};
+
+/* A link whose watch is dead waits for its removal only. */
+static bool mye_nest_live(const struct mye_nest *nest)
+{
+	return !READ_ONCE(nest->watch->dead);
+}
+
+/*
+ * Links in the longest chain below @inst; more than MYE_MAX_NESTS if @outer is
+ * in one.  Chains are never longer than that, so neither is the recursion.
+ */
+static int mye_nest_below(struct mye_instance *inst,
+			  const struct mye_instance *outer)
+{
+	struct mye_nest *nest;
+	int depth = 0;
+
+	lockdep_assert_held(&mye_nest_lock);
+	if (inst == outer)
+		return MYE_MAX_NESTS + 1;
+	if (inst->stamp == mye_nest_walk)
+		return inst->depth;
+	list_for_each_entry(nest, &inst->children, down)
+		if (mye_nest_live(nest))
+			depth = max(depth, mye_nest_below(nest->child, outer) + 1);
+	inst->stamp = mye_nest_walk;
+	inst->depth = depth;
+	return depth;
+}
+
+/* Links in the longest chain above @inst. */
+static int mye_nest_above(struct mye_instance *inst)
+{
+	struct mye_nest *nest;
+	int height = 0;
+
+	lockdep_assert_held(&mye_nest_lock);
+	if (inst->stamp == mye_nest_walk)
+		return inst->depth;
+	list_for_each_entry(nest, &inst->parents, up)
+		if (mye_nest_live(nest))
+			height = max(height,
+				     mye_nest_above(nest->watch->instance) + 1);
+	inst->stamp = mye_nest_walk;
+	inst->depth = height;
+	return height;
+}
+
+static int mye_nest_check_locked(struct mye_instance *inst,
+				 struct mye_instance *child)
+{
+	int below, above;
+
+	mye_nest_walk++;
+	below = mye_nest_below(child, inst);
+	mye_nest_walk++;
+	above = mye_nest_above(inst);
+	return below + 1 + above > MYE_MAX_NESTS ? -ELOOP : 0;
+}
+
+/* May @inst watch @child, as things are now?  0 or -ELOOP. */
+int mye_nest_check(struct mye_instance *inst, struct mye_instance *child)
+{
+	int err;
+
+	mutex_lock(&mye_nest_lock);
+	err = mye_nest_check_locked(inst, child);
+	mutex_unlock(&mye_nest_lock);
+	return err;
+}
+
+/* Count the paths that go up from @inst, which is the @nth on its path. */
+static bool mye_paths_up(struct mye_instance *inst, unsigned int nth,
+			 unsigned int *paths)
+{
+	struct mye_nest *nest;
+	bool outermost = true;
+
+	list_for_each_entry(nest, &inst->parents, up) {
+		if (!mye_nest_live(nest))
+			continue;
+		outermost = false;
+		if (nth == MYE_MAX_NESTS ||
+		    !mye_paths_up(nest->watch->instance, nth + 1, paths))
+			return false;
+	}
+	return !outermost || ++paths[nth] <= mye_path_limits[nth];
+}
+
+/* Are the paths from this file within the limits? */
+static bool mye_paths_ok(struct mye_target *t)
+{
+	unsigned int paths[MYE_MAX_NESTS + 1] = { 0 };
+	struct mye_watch *w;
+	bool ok = true;
+
+	lockdep_assert_held(&mye_nest_lock);
+	spin_lock(&t->lock);
+	list_for_each_entry(w, &t->watches, peer) {
+		ok = mye_paths_up(w->instance, 0, paths);
+		if (!ok)
+			break;
+	}
+	spin_unlock(&t->lock);
+	return ok;
+}
+
+static bool mye_paths_below_ok(struct mye_instance *inst);
+
+static bool mye_paths_of_watch_ok(struct mye_watch *w)
+{
+	/* A watch that ADD has not attached yet: see (N), ADD will look. */
+	if (!smp_load_acquire(&w->target))
+		return true;
+	return w->nest ? mye_paths_below_ok(w->nest->child) :
+			 mye_paths_ok(w->target);
+}
+
+/* The same for every file below @inst; each instance is visited once. */
+static bool mye_paths_below_ok(struct mye_instance *inst)
+{
+	struct mye_watch *w, *older;
+	bool ok = true;
+	int fd;
+
+	lockdep_assert_held(&mye_nest_lock);
+	if (inst->stamp == mye_nest_walk)
+		return true;
+	inst->stamp = mye_nest_walk;
+	for (fd = 0; ok && (w = mye_table_next(inst, &fd)); fd++) {
+		for (; w; w = older) {
+			ok = ok && mye_paths_of_watch_ok(w);
+			older = mye_table_older(w);
+			mye_watch_put(w);
+		}
+		cond_resched();
+	}
+	return ok;
+}
+
+/**
+ * mye_nest_link - let a watch be one of an instance
+ * @w: a watch that its ADD has attached
+ * @child: the instance behind its file
+ *
+ * Returns 0, -ENOMEM, -ELOOP, or -EINVAL: too many paths.  Then the caller
+ * removes the watch, and that undoes the link.
+ */
+int mye_nest_link(struct mye_watch *w, struct mye_instance *child)
+{
+	struct mye_nest *nest = kmalloc(sizeof(*nest), GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!nest)
+		return -ENOMEM;
+	mutex_lock(&mye_nest_lock);
+	err = mye_nest_check_locked(w->instance, child);
+	if (err) {
+		mutex_unlock(&mye_nest_lock);
+		kfree(nest);
+		return err;
+	}
+	nest->watch = w;
+	nest->child = child;
+	mye_instance_get(child);
+	list_add(&nest->down, &w->instance->children);
+	list_add(&nest->up, &child->parents);
+	w->nest = nest;
+	WRITE_ONCE(child->watched, true);
+	smp_mb();	/* (N), nested ADD */
+	mye_nest_walk++;
+	if (!mye_paths_below_ok(child))
+		err = -EINVAL;
+	mutex_unlock(&mye_nest_lock);
+	return err;
+}
+
+/* Process context. */
+void mye_nest_unlink(struct mye_watch *w)
+{
+	struct mye_nest *nest = w->nest;
+
+	mutex_lock(&mye_nest_lock);
+	list_del(&nest->down);
+	list_del(&nest->up);
+	if (list_empty(&nest->child->parents))
+		WRITE_ONCE(nest->child->watched, false);
+	w->nest = NULL;
+	mutex_unlock(&mye_nest_lock);
+	mye_instance_put(nest->child);
+	kfree(nest);
+}
+
+/**
+ * mye_nest_check_leaf - does a watch of an ordinary file make too many paths?
+ * @w: a watch that its ADD has attached
+ *
+ * Returns 0 or -EINVAL.
+ */
+int mye_nest_check_leaf(struct mye_watch *w)
+{
+	bool ok;
+
+	smp_mb();	/* (N), plain ADD */
+	if (!READ_ONCE(w->instance->watched))
+		return 0;
+	mutex_lock(&mye_nest_lock);
+	ok = mye_paths_ok(w->target);
+	mutex_unlock(&mye_nest_lock);
+	return ok ? 0 : -EINVAL;
+}

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A pass: evaluate claimed watches, deliver what is ready, settle.
+ *
+ * Also poll() on an instance, which is a pass that delivers nothing.
+ */
+#include <linux/llist.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "myepoll.h"
+
+/**
+ * struct mye_claim - a claimed watch under evaluation
+ * @watch: the watch
+ * @data: its data, @mask, @seq: as they were when the file was asked
+ * @mask: see @data
+ * @seq: see @data
+ * @revents: what is ready of @mask
+ */
+struct mye_claim {
+	struct mye_watch *watch;
+	u64 data;
+	u32 seq;
+	__poll_t mask;
+	__poll_t revents;
+};
+
+/**
+ * struct mye_pass_state - a pass under way
+ * @instance: the instance
+ * @events: where events go
+ * @max: how many
+ * @done: how many are there
+ * @error: why the pass ends early
+ * @awake: it keeps the system awake (EPOLLWAKEUP)
+ * @claims: evaluated watches, to be settled at the end: not before, or one that
+ *	is hit meanwhile could be reported twice in one call
+ */
+struct mye_pass_state {
+	struct mye_instance *instance;
+	struct epoll_event __user *events;
+	int max;
+	int done;
+	int error;
+	bool awake;
+	struct list_head claims;
+};
+
+static LLIST_HEAD(mye_late_files);
+
+/* Drop the files whose last reference a pass found itself to hold. */
+static void mye_late_work_fn(struct work_struct *work)
+{
+	struct mye_watch *w, *next;
+	struct llist_node *list;
+
+	list = llist_del_all(&mye_late_files);
+	llist_for_each_entry_safe(w, next, list, late) {
+		fput(w->file);
+		mye_watch_put(w);
+		cond_resched();
+	}
+}
+
+static DECLARE_WORK(mye_late_work, mye_late_work_fn);
+
+/*
+ * The file may be dying, and so may the watch.  As long as the watch is not
+ * dead the memory of the file is there; a reference to it can be had unless
+ * the last one is gone.
+ */
+static struct file *mye_pin(struct mye_claim *c)
+{
+	struct mye_watch *w = c->watch;
+	struct file *file = NULL;
+
+	spin_lock(&w->lock);
+	if (!w->dead && mye_file_tryget(w->file))
+		file = w->file;
+	c->mask = w->mask;
+	c->data = w->data;
+	c->seq = w->seq;
+	spin_unlock(&w->lock);
+	return file;
+}
+
+/*
+ * fput() of a last reference waits until we return to user space, and we may
+ * be going to sleep: the peer would not see the end of the connection.
+ */
+static void mye_unpin(struct mye_watch *w, struct file *file)
+{
+	if (likely(mye_file_put_unless_last(file)))
+		return;
+	refcount_inc(&w->refs);
+	if (llist_add(&w->late, &mye_late_files))
+		queue_work(mye_workqueue, &mye_late_work);
+}
+
+/* Ask the file what is ready.  May sleep. */
+static void mye_evaluate(struct mye_claim *c)
+{
+	struct file *file = mye_pin(c);
+	poll_table pt;
+
+	c->revents = 0;
+	if (!file)
+		return;
+	init_poll_funcptr(&pt, NULL);
+	pt._key = c->mask;
+	c->revents = vfs_poll(file, &pt) & c->mask;
+	if (c->revents)
+		mye_busy_seen(c->watch->instance, file);
+	mye_unpin(c->watch, file);
+}
+
+static void mye_pass_settle_later(struct mye_pass_state *pass,
+				  struct mye_watch *w, enum mye_verdict verdict)
+{
+	w->verdict = verdict;
+	list_add_tail(&w->node, &pass->claims);
+}
+
+/*
+ * Evaluate a batch and move what is ready to its front, in order.  MOD may
+ * come while the file is asked; then the answer is to the old question.
+ */
+static unsigned int mye_pass_evaluate(struct mye_pass_state *pass,
+				      struct mye_watch **batch,
+				      struct mye_claim *claims, unsigned int n)
+{
+	unsigned int i, ready = 0;
+	struct mye_claim *c;
+
+	for (i = 0; i < n; i++) {
+		c = &claims[ready];
+		c->watch = batch[i];
+		if (mye_pm_active(c->watch))
+			pass->awake |= __mye_pm_claimed(c->watch, !pass->awake);
+		mye_evaluate(c);
+		if (unlikely(READ_ONCE(c->watch->seq) != c->seq))
+			mye_evaluate(c);
+		if (c->revents)
+			ready++;
+		else
+			mye_pass_settle_later(pass, c->watch, MYE_DROP);
+	}
+	return ready;
+}
+
+/* Returns how many events of the batch are in user memory. */
+static unsigned int mye_pass_copy(struct mye_pass_state *pass,
+				  const struct mye_claim *claims,
+				  unsigned int n)
+{
+	struct epoll_event __user *to = pass->events + pass->done;
+	unsigned int i = 0;
+
+	if (!user_write_access_begin(to, n * sizeof(*to)))
+		return 0;
+	for (; i < n; i++) {
+		unsafe_put_user(claims[i].revents, &to[i].events, fault);
+		unsafe_put_user(claims[i].data, &to[i].data, fault);
+	}
+fault:
+	user_write_access_end();
+	return i;
+}
+
+/* One shot is spent, unless MOD has loaded again since. */
+static void mye_disarm(const struct mye_claim *c)
+{
+	struct mye_watch *w = c->watch;
+
+	spin_lock(&w->lock);
+	if (w->seq == c->seq)
+		WRITE_ONCE(w->mask, w->mask & MYE_PRIVATE);
+	spin_unlock(&w->lock);
+}
+
+static enum mye_verdict mye_delivered(const struct mye_claim *c)
+{
+	if (c->mask & EPOLLONESHOT) {
+		mye_disarm(c);
+		return MYE_DROP;
+	}
+	return c->mask & EPOLLET ? MYE_DROP : MYE_BACK;
+}
+
+static void mye_pass_deliver(struct mye_pass_state *pass,
+			     const struct mye_claim *claims, unsigned int n)
+{
+	unsigned int i, stored = mye_pass_copy(pass, claims, n);
+
+	for (i = 0; i < stored; i++)
+		mye_pass_settle_later(pass, claims[i].watch,
+				      mye_delivered(&claims[i]));
+	for (; i < n; i++)
+		mye_pass_settle_later(pass, claims[i].watch, MYE_FRONT);
+	pass->done += stored;
+	if (stored < n)
+		pass->error = -EFAULT;
+}
+
+/* Take from one lane what was there when we came, as far as there is room. */
+static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
+{
+	struct mye_claim claims[MYE_BATCH];
+	struct mye_watch *batch[MYE_BATCH];
+	unsigned int budget = UINT_MAX;
+	unsigned int n, want;
+
+	while (!pass->error && pass->done < pass->max) {
+		want = min(MYE_BATCH, pass->max - pass->done);
+		n = mye_lane_claim(lane, batch, want, &budget, false);
+		if (!n)
+			return;
+		n = mye_pass_evaluate(pass, batch, claims, n);
+		if (n)
+			mye_pass_deliver(pass, claims, n);
+		if (fatal_signal_pending(current))
+			pass->error = -EINTR;
+		cond_resched();
+	}
+}
+
+/**
+ * mye_pass - one pass over an instance
+ * @inst: the instance
+ * @events: where events go; the range has been checked
+ * @max: how many, more than 0
+ *
+ * Returns how many events were stored; 0 if nothing was ready after all;
+ * -EFAULT if none could be stored; -EINTR if a fatal signal is pending.
+ */
+int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
+	     int max)
+{
+	struct mye_pass_state pass = {
+		.instance = inst,
+		.events = events,
+		.max = max,
+		.claims = LIST_HEAD_INIT(pass.claims),
+	};
+	unsigned int i, nr, start;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	mye_lanes_grow(inst);
+	nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+	start = mye_lane_start(inst, nr);
+	for (i = 0; i < nr && !pass.error && pass.done < max; i++)
+		mye_pass_lane(&pass, mye_lane_nth(inst, (start + i) & (nr - 1)));
+	mye_lane_settle(inst, &pass.claims);
+	if (pass.awake)
+		mye_pm_pass_done(inst);
+	return pass.done ?: pass.error;
+}
+
+/* Is there a ready watch on this lane?  Those before it that are not leave. */
+static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane)
+{
+	unsigned int budget = UINT_MAX;
+	struct mye_claim c;
+	LIST_HEAD(claims);
+
+	while (mye_lane_claim(lane, &c.watch, 1, &budget, true)) {
+		mye_evaluate(&c);
+		c.watch->verdict = c.revents ? MYE_FRONT : MYE_DROP;
+		list_add(&c.watch->node, &claims);
+		mye_lane_settle(inst, &claims);
+		if (c.revents)
+			return true;
+		cond_resched();
+	}
+	return false;
+}
+
+static bool mye_poll_lanes(struct mye_instance *inst)
+{
+	unsigned int i, nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+
+	for (i = 0; i < nr; i++)
+		if (mye_poll_lane(inst, mye_lane_nth(inst, i)))
+			return true;
+	return false;
+}
+
+/* poll() on an instance: is there an event to report? */
+__poll_t mye_poll(struct file *file, struct poll_table_struct *pt)
+{
+	struct mye_instance *inst = file->private_data;
+	bool ready;
+
+	poll_wait(file, &inst->pwq, pt);
+	smp_mb();	/* (B), poll(): between pwq and the lanes */
+	ready = mye_poll_lanes(inst);
+	if (!ready && mye_look(inst) == MYE_BUSY) {
+		WRITE_ONCE(inst->missed, true);
+		smp_mb();	/* (D), poll(): between "missed" and the lanes */
+		ready = mye_poll_lanes(inst);
+	}
+	return ready ? EPOLLIN | EPOLLRDNORM : 0;
+}

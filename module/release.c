@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How the last close of a watched file comes to our notice, and nothing else.
+ *
+ * __fput() tells native epoll of it by a direct call.  We trace a function that
+ * __fput() calls for every file that was opened, before the file's own release
+ * and after the last reference has gone: locks_remove_file().  The ftrace_ops
+ * is marked permanent, so that kernel.ftrace_enabled cannot be turned off
+ * beneath us.  The handler may run with or without preemption: it must not
+ * sleep.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/completion.h>
+#include <linux/ftrace.h>
+#include <linux/jiffies.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+
+#include "myepoll.h"
+
+#define MYE_HOOKED	"locks_remove_file"
+
+/* How often, at most, to ask whether ftrace still works */
+#define MYE_CHECK_EVERY	HZ
+
+static void mye_release_hook(unsigned long ip, unsigned long parent,
+			     struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	struct file *file = (struct file *)mye_ftrace_arg0(fregs);
+
+	if (file_can_poll(file))
+		mye_target_release(file);
+}
+
+static struct ftrace_ops mye_release_ops = {
+	.func	= mye_release_hook,
+	.flags	= FTRACE_OPS_FL_PERMANENT,
+};
+
+/* Never registered: only to ask ftrace whether it is alive. */
+static struct ftrace_ops mye_probe_ops;
+
+static unsigned long mye_checked_at;
+static bool mye_broken;
+static DEFINE_MUTEX(mye_check_lock);
+
+/*
+ * After ftrace_kill() nothing can be unregistered.  The traced function would
+ * jump into a module that is gone: so the module has to stay.
+ */
+static void mye_release_pin(void)
+{
+	if (mye_broken)
+		return;
+	__module_get(THIS_MODULE);
+	WRITE_ONCE(mye_broken, true);
+	pr_err("myepoll: ftrace has stopped working (see above in this log): no new instances, and the module cannot be unloaded until the next boot\n");
+}
+
+static void mye_release_ask(void)
+{
+	unsigned long nowhere = (unsigned long)&mye_probe_ops;
+
+	mutex_lock(&mye_check_lock);
+	/* Dead is the first thing that this looks at. */
+	if (ftrace_set_filter_ip(&mye_probe_ops, nowhere, 1, 0) == -ENODEV)
+		mye_release_pin();
+	WRITE_ONCE(mye_checked_at, jiffies);
+	mutex_unlock(&mye_check_lock);
+}
+
+/* May there be new instances?  0 or -ENODEV. */
+int mye_release_check(void)
+{
+	unsigned long next = READ_ONCE(mye_checked_at) + MYE_CHECK_EVERY;
+
+	if (time_after(jiffies, next))
+		mye_release_ask();
+	return READ_ONCE(mye_broken) ? -ENODEV : 0;
+}
+
+static int mye_release_register(void)
+{
+	int err;
+
+	err = ftrace_set_filter(&mye_release_ops, MYE_HOOKED,
+				sizeof(MYE_HOOKED) - 1, 1);
+	if (err) {
+		pr_err("myepoll: the kernel has no traceable function " MYE_HOOKED "()\n");
+		return err;
+	}
+	err = register_ftrace_function(&mye_release_ops);
+	if (!err)
+		return 0;
+	if (err == -EBUSY)
+		pr_err("myepoll: tracing is off: set kernel.ftrace_enabled=1 and load again\n");
+	ftrace_free_filter(&mye_release_ops);
+	return err;
+}
+
+int mye_release_init(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		pr_err("myepoll: PREEMPT_RT is not supported: the last close of a file is noticed with preemption disabled, where this kernel's spinlocks may not be taken\n");
+		return -EOPNOTSUPP;
+	}
+	mye_checked_at = jiffies;
+	return mye_release_register();
+}
+
+void mye_release_exit(void)
+{
+	int err = unregister_ftrace_function(&mye_release_ops);
+
+	if (err) {
+		pr_emerg("myepoll: cannot take back the hook on " MYE_HOOKED "(): %pe. The module must not go; this rmmod will never return.\n",
+			 ERR_PTR(err));
+		for (;;)
+			schedule_timeout_uninterruptible(MAX_SCHEDULE_TIMEOUT);
+	}
+	ftrace_free_filter(&mye_release_ops);
+}
+
+/**
+ * struct mye_release_trial - the hook is tried on a real file
+ * @work: runs in a kernel thread, where fput() of a last reference is delayed
+ *	to a queue that can be flushed
+ * @err: the result
+ */
+struct mye_release_trial {
+	struct work_struct work;
+	int err;
+};
+
+/* Does the watch of @file vanish when the file does?  Drops both references. */
+static int mye_release_try(struct mye_instance *inst, struct file *file)
+{
+	const struct epoll_event event = { .events = EPOLLERR | EPOLLHUP };
+	int err = mye_ctl_add(inst, file, 0, &event);
+
+	fput(file);
+	flush_delayed_fput();
+	if (!err && !xa_empty(&inst->table))
+		err = -ENODEV;
+	/* If the hook is deaf, the watch must not outlive the module. */
+	mye_instance_close(inst);
+	return err;
+}
+
+static void mye_release_trial_work(struct work_struct *work)
+{
+	struct mye_release_trial *trial;
+	struct mye_instance *inst;
+	struct file *file;
+
+	trial = container_of(work, struct mye_release_trial, work);
+	inst = mye_instance_new();
+	trial->err = PTR_ERR_OR_ZERO(inst);
+	if (trial->err)
+		return;
+	file = mye_instance_file(0);
+	trial->err = PTR_ERR_OR_ZERO(file);
+	if (trial->err)
+		mye_instance_close(inst);
+	else
+		trial->err = mye_release_try(inst, file);
+}
+
+/* Prove that the hook is called; without it nothing may be watched. */
+int mye_release_test(void)
+{
+	struct mye_release_trial trial;
+
+	INIT_WORK_ONSTACK(&trial.work, mye_release_trial_work);
+	queue_work(mye_workqueue, &trial.work);
+	flush_work(&trial.work);
+	destroy_work_on_stack(&trial.work);
+	if (trial.err == -ENODEV)
+		pr_err("myepoll: " MYE_HOOKED "() was not called when a file died\n");
+	return trial.err;
+}

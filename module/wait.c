@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Waiting for events, and waking who waits.
+ */
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
+#include <linux/sched.h>
+#include <linux/sched/rt.h>
+#include <linux/sched/signal.h>
+
+#include "myepoll.h"
+
+#define MYE_MAX_SLACK	(100 * NSEC_PER_MSEC)
+
+/**
+ * mye_wake_one - wake the waiter that came last
+ * @inst: the instance; a barrier of WAKE-UP precedes
+ * @flags: wake flags of the wake-up that we pass on
+ *
+ * Any context.  The waiter is off the queue afterwards, so that the next event
+ * finds another one.  Returns whether there was one.
+ */
+bool mye_wake_one(struct mye_instance *inst, int flags)
+{
+	struct wait_queue_entry *waiter;
+	unsigned long irq;
+
+	if (!waitqueue_active(&inst->wq))
+		return false;
+	spin_lock_irqsave(&inst->wq.lock, irq);
+	waiter = list_first_entry_or_null(&inst->wq.head,
+					  struct wait_queue_entry, entry);
+	if (waiter) {
+		default_wake_function(waiter, TASK_NORMAL, flags, NULL);
+		/* The last access: pairs with mye_unwait() */
+		list_del_init_careful(&waiter->entry);
+	}
+	spin_unlock_irqrestore(&inst->wq.lock, irq);
+	return waiter;
+}
+
+static DEFINE_PER_CPU(int, mye_wake_depth);
+
+/**
+ * mye_wake_pollers - wake everybody who polls the instance
+ * @inst: the instance; a barrier of WAKE-UP precedes
+ * @key: EPOLL_URING_WAKE or nothing, to be passed on
+ *
+ * Any context.  An outer instance wakes its own pollers from in here; its queue
+ * is not ours, as there are no loops, and lockdep is told so by the depth.  (An
+ * aio request on us may signal an eventfd that starts another such chain.)
+ */
+void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
+{
+	unsigned long irq;
+	int depth;
+
+	if (!waitqueue_active(&inst->pwq))
+		return;
+	local_irq_save(irq);
+	depth = __this_cpu_inc_return(mye_wake_depth) - 1;
+	spin_lock_nested(&inst->pwq.lock,
+			 min_t(int, depth, MAX_LOCKDEP_SUBCLASSES - 1));
+	__wake_up_locked_key(&inst->pwq, TASK_NORMAL,
+			     poll_to_key(EPOLLIN | key));
+	spin_unlock(&inst->pwq.lock);
+	__this_cpu_dec(mye_wake_depth);
+	local_irq_restore(irq);
+}
+
+/* Wake another waiter if there is something left.  After a barrier. */
+void mye_wake_next(struct mye_instance *inst)
+{
+	if (waitqueue_active(&inst->wq) && mye_lanes_ready(inst))
+		mye_wake_one(inst, 0);
+}
+
+/* How late a timer may fire: what select() and native epoll allow themselves. */
+static u64 mye_slack(ktime_t deadline)
+{
+	u64 slack = current->timer_slack_ns;
+	s64 left;
+
+	if (!slack)
+		return 0;
+	left = ktime_to_ns(ktime_sub(deadline, ktime_get()));
+	if (left <= 0)
+		return slack;
+	left = div_s64(left, task_nice(current) > 0 ? 200 : 1000);
+	return max_t(u64, slack, min_t(s64, left, MYE_MAX_SLACK));
+}
+
+/* Sleep until woken or until the time is up; returns false on the latter. */
+static bool mye_sleep(struct mye_deadline *deadline)
+{
+	if (deadline->forever) {
+		schedule();
+		return true;
+	}
+	return schedule_hrtimeout_range(&deadline->at, mye_slack(deadline->at),
+					HRTIMER_MODE_ABS);
+}
+
+/* Newest first: its cache is the warmest. */
+static void mye_enqueue(struct mye_instance *inst,
+			struct wait_queue_entry *waiter)
+{
+	waiter->flags = WQ_FLAG_EXCLUSIVE;
+	waiter->private = current;
+	waiter->func = default_wake_function;
+	spin_lock_irq(&inst->wq.lock);
+	__add_wait_queue(&inst->wq, waiter);
+	spin_unlock_irq(&inst->wq.lock);
+}
+
+/* Returns whether a waker had taken us off the queue. */
+static bool mye_unwait(struct mye_instance *inst,
+		       struct wait_queue_entry *waiter)
+{
+	bool woken = true;
+
+	/* Empty means that the waker is done with us: see mye_wake_one() */
+	if (list_empty_careful(&waiter->entry))
+		return true;
+	spin_lock_irq(&inst->wq.lock);
+	woken = list_empty(&waiter->entry);
+	if (!woken)
+		__remove_wait_queue(&inst->wq, waiter);
+	spin_unlock_irq(&inst->wq.lock);
+	return woken;
+}
+
+/* One sleep.  If somebody woke us, the time is not up: we owe a pass. */
+static void mye_await_event(struct mye_instance *inst,
+			    struct mye_deadline *deadline)
+{
+	struct wait_queue_entry waiter;
+	bool in_time = true;
+
+	mye_enqueue(inst, &waiter);
+	/* Holds the barrier of (B) and (C), waiter */
+	set_current_state(TASK_INTERRUPTIBLE);
+	if (!mye_lanes_ready(inst))
+		in_time = mye_sleep(deadline);
+	__set_current_state(TASK_RUNNING);
+	if (!mye_unwait(inst, &waiter) && !in_time)
+		deadline->expired = true;
+}
+
+/*
+ * The time is up, nothing is queued, but claims are under way that may come
+ * back.  They are settled soon, unless a poll() sleeps.
+ */
+static int mye_await_settle(struct mye_instance *inst)
+{
+	if (wait_event_killable_exclusive(inst->settled,
+					  mye_look(inst) != MYE_BUSY))
+		return -EINTR;
+	return 0;
+}
+
+/*
+ * Nothing was delivered.  Returns 0 to try again, 1 if there is nothing for
+ * sure and the time is up, or -EINTR.
+ */
+static int mye_wait_more(struct mye_instance *inst,
+			 struct mye_deadline *deadline)
+{
+	enum mye_sight sight;
+
+	if (deadline->expired) {
+		sight = mye_look(inst);
+		if (sight == MYE_EMPTY)
+			return 1;
+		return sight == MYE_BUSY ? mye_await_settle(inst) : 0;
+	}
+	if (mye_busy_poll(inst))
+		return 0;
+	if (signal_pending(current))
+		return -EINTR;
+	mye_await_event(inst, deadline);
+	return 0;
+}
+
+/* We leave without having settled anything: hand on a wake-up we may have got. */
+static void mye_wait_gives_up(struct mye_instance *inst)
+{
+	smp_mb();	/* (C): our own queue entry is gone */
+	mye_wake_next(inst);
+	if (waitqueue_active(&inst->settled))
+		wake_up(&inst->settled);
+}
+
+/**
+ * mye_wait - wait for events and store them
+ * @inst: the instance
+ * @events: where to; the range has been checked
+ * @max: how many, more than 0
+ * @deadline: until when
+ *
+ * Returns the number of events, 0 if the time was up, -EFAULT or -EINTR.
+ */
+int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
+	     int max, struct mye_deadline *deadline)
+{
+	int ret, more;
+
+	for (;;) {
+		ret = mye_lanes_ready(inst) ? mye_pass(inst, events, max) : 0;
+		if (ret > 0)
+			return ret;
+		if (ret < 0)
+			break;
+		more = mye_wait_more(inst, deadline);
+		if (more) {
+			ret = min(more, 0);
+			break;
+		}
+		cond_resched();
+	}
+	mye_wait_gives_up(inst);
+	return ret;
+}
