@@ -8,9 +8,11 @@
 #ifndef MYEPOLL_COMPAT_H
 #define MYEPOLL_COMPAT_H
 
+#include <linux/compat.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/ftrace.h>
+#include <linux/uaccess.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
@@ -62,6 +64,16 @@ static inline unsigned long mye_ftrace_arg0(struct ftrace_regs *fregs)
 #else
 #error "no way to read the argument of a traced function on this kernel"
 #endif
+}
+
+/* A 32-bit program lays out its signal set in words of its own size. */
+static inline int mye_copy_sigset(sigset_t *mask, const void __user *from)
+{
+#ifdef CONFIG_COMPAT
+	if (in_compat_syscall())
+		return get_compat_sigset(mask, from);
+#endif
+	return copy_from_user(mask, from, sizeof(*mask)) ? -EFAULT : 0;
 }
 
 /* An empty last entry ended a table of sysctls up to 6.10; later it is one. */

@@ -3,7 +3,6 @@
  * /dev/myepoll: file operations and the arguments of the ioctls.  No algorithm.
  */
 #include <linux/anon_inodes.h>
-#include <linux/compat.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
@@ -135,18 +134,10 @@ static int mye_wait_deadline(const struct myepoll_wait *wait,
 static int mye_sigmask_get(const struct myepoll_wait *wait, sigset_t *mask)
 {
 	void __user *from = u64_to_user_ptr(wait->sigmask);
-	int err = 0;
 
 	if (wait->sigsetsize != sizeof(*mask))
 		return -EINVAL;
-#ifdef CONFIG_COMPAT
-	if (in_compat_syscall())
-		err = get_compat_sigset(mask, from);
-	else
-#endif
-	if (copy_from_user(mask, from, sizeof(*mask)))
-		err = -EFAULT;
-	return err;
+	return mye_copy_sigset(mask, from);
 }
 
 /*

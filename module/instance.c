@@ -101,6 +101,7 @@ void mye_instance_close(struct mye_instance *inst)
 	struct mye_watch *w;
 	int fd = 0;
 
+	/* A waiter holds the file; no barrier is needed to see none. */
 	WARN_ON_ONCE(waitqueue_active(&inst->wq));
 	while ((w = mye_table_next(inst, &fd))) {
 		mye_watch_remove(w);

@@ -294,8 +294,8 @@ struct mye_instance {
 	bool watched;
 
 	struct xarray table ____cacheline_aligned_in_smp;
-	struct mutex stripes[MYE_STRIPES];
-	struct mutex grow_lock;
+	struct mutex stripes[MYE_STRIPES];	/* ADD */
+	struct mutex grow_lock;			/* more, pm, busy */
 	struct mye_user *user;
 	struct list_head children;
 	struct list_head parents;
@@ -323,7 +323,7 @@ struct mye_instance {
 struct mye_target {
 	struct rhash_head node;
 	struct file *file;
-	spinlock_t lock;
+	spinlock_t lock;	/* removals */
 	bool dead;
 	unsigned int nr;
 	struct list_head watches;
@@ -401,7 +401,7 @@ struct mye_watch {
 	struct mye_instance *instance;
 	struct wakeup_source __rcu *ws;
 
-	spinlock_t lock;
+	spinlock_t lock;	/* mask, data, seq, dead */
 	u32 seq;
 	u64 data;
 	int fd;

@@ -22,7 +22,7 @@
  * @ws: active while there are any
  */
 struct mye_pm {
-	spinlock_t lock;
+	spinlock_t lock;	/* passes, and ws with it */
 	unsigned int passes;
 	struct wakeup_source *ws;
 };

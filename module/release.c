@@ -55,7 +55,8 @@ static void mye_release_pin(void)
 		return;
 	__module_get(THIS_MODULE);
 	WRITE_ONCE(mye_broken, true);
-	pr_err("myepoll: ftrace has stopped working (see above in this log): no new instances, and the module cannot be unloaded until the next boot\n");
+	pr_err("myepoll: ftrace has stopped working, see above in this log\n");
+	pr_err("myepoll: no new instances, and no unloading until the next boot\n");
 }
 
 static void mye_release_ask(void)
@@ -102,7 +103,8 @@ static int mye_release_register(void)
 int mye_release_init(void)
 {
 	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
-		pr_err("myepoll: PREEMPT_RT is not supported: the last close of a file is noticed with preemption disabled, where this kernel's spinlocks may not be taken\n");
+		pr_err("myepoll: PREEMPT_RT is not supported: the last close of a file\n");
+		pr_err("myepoll: is noticed where this kernel's spinlocks may sleep\n");
 		return -EOPNOTSUPP;
 	}
 	mye_checked_at = jiffies;
@@ -114,8 +116,9 @@ void mye_release_exit(void)
 	int err = unregister_ftrace_function(&mye_release_ops);
 
 	if (err) {
-		pr_emerg("myepoll: cannot take back the hook on " MYE_HOOKED "(): %pe. The module must not go; this rmmod will never return.\n",
+		pr_emerg("myepoll: cannot take back the hook on " MYE_HOOKED "(): %pe\n",
 			 ERR_PTR(err));
+		pr_emerg("myepoll: the module must stay: this rmmod never returns\n");
 		for (;;)
 			schedule_timeout_uninterruptible(MAX_SCHEDULE_TIMEOUT);
 	}

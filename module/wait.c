@@ -25,6 +25,7 @@ bool mye_wake_one(struct mye_instance *inst, int flags)
 	struct wait_queue_entry *waiter;
 	unsigned long irq;
 
+	/* After the caller's barrier */
 	if (!waitqueue_active(&inst->wq))
 		return false;
 	spin_lock_irqsave(&inst->wq.lock, irq);
@@ -55,6 +56,7 @@ void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
 	unsigned long irq;
 	int depth;
 
+	/* After the caller's barrier */
 	if (!waitqueue_active(&inst->pwq))
 		return;
 	local_irq_save(irq);
@@ -71,6 +73,7 @@ void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
 /* Wake another waiter if there is something left.  After a barrier. */
 void mye_wake_next(struct mye_instance *inst)
 {
+	/* After the caller's barrier */
 	if (waitqueue_active(&inst->wq) && mye_lanes_ready(inst))
 		mye_wake_one(inst, 0);
 }
@@ -187,6 +190,7 @@ static void mye_wait_gives_up(struct mye_instance *inst)
 {
 	smp_mb();	/* (C): our own queue entry is gone */
 	mye_wake_next(inst);
+	/* After the same barrier */
 	if (waitqueue_active(&inst->settled))
 		wake_up(&inst->settled);
 }
