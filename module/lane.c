@@ -146,25 +146,38 @@ static bool mye_lane_counts(struct mye_watch *w)
 	return !(READ_ONCE(w->mask) & (EPOLLET | EPOLLONESHOT));
 }
 
-static void mye_lane_claim_first(struct mye_lane *lane,
-				 struct mye_watch **claimed, bool all)
+static void mye_lane_claim_one(struct mye_lane *lane, struct mye_watch *w,
+			       bool all)
 {
-	struct mye_watch *w;
-
-	w = list_first_entry(&lane->fifo, struct mye_watch, node);
 	WARN_ON_ONCE(atomic_read(&w->state) != MYE_QUEUED);
-	list_del(&w->node);
 	/* Nobody else moves a QUEUED watch without the lane's lock. */
 	atomic_set(&w->state, MYE_CLAIMED);
 	w->counted = all || mye_lane_counts(w);
 	lane->claims += w->counted;
-	*claimed = w;
+}
+
+/* Cut the first @n watches off the FIFO, which has as many. */
+static void mye_lane_cut(struct mye_lane *lane, struct list_head *claims,
+			 unsigned int n, bool all)
+{
+	struct mye_watch *w;
+	unsigned int i = 0;
+	LIST_HEAD(cut);
+
+	list_for_each_entry(w, &lane->fifo, node) {
+		mye_lane_claim_one(lane, w, all);
+		if (++i == n)
+			break;
+	}
+	list_cut_position(&cut, &lane->fifo, &w->node);
+	list_splice_tail(&cut, claims);
+	lane->len -= n;
 }
 
 /**
  * mye_lane_claim - take watches off the head of a lane
  * @lane: the lane
- * @batch: where to put them
+ * @claims: list to whose end they go, by mye_watch.node
  * @want: how many at most
  * @budget: in and out: how many this pass may still take from this lane;
  *	UINT_MAX in the first call, which cuts it down to what is there now
@@ -172,10 +185,10 @@ static void mye_lane_claim_first(struct mye_lane *lane,
  *
  * Returns how many were taken.
  */
-unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_watch **batch,
+unsigned int mye_lane_claim(struct mye_lane *lane, struct list_head *claims,
 			    unsigned int want, unsigned int *budget, bool all)
 {
-	unsigned int i, n;
+	unsigned int n;
 
 	if (!*budget || !mye_lane_ready(lane))
 		return 0;
@@ -183,96 +196,105 @@ unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_watch **batch,
 	mye_lane_drain(lane);
 	*budget = min(*budget, lane->len);
 	n = min(want, *budget);
-	for (i = 0; i < n; i++)
-		mye_lane_claim_first(lane, &batch[i], all);
 	*budget -= n;
-	lane->len -= n;
+	if (n)
+		mye_lane_cut(lane, claims, n, all);
 	mye_lane_unlock(lane);
 	smp_mb();	/* (A), claimer: between CLAIMED and poll() */
 	return n;
 }
 
-/**
- * mye_lane_drop - settle a claim without the lane's lock, if that is possible
- * @w: a claimed watch that is on no list
- *
- * Returns false if it has to go through mye_lane_settle().  Otherwise @w may be
- * gone already.
- */
-static bool mye_lane_drop(struct mye_watch *w)
+/* What the lane's lock is not needed for: edges and one-shots are done. */
+static void mye_lane_settle_unlocked(struct list_head *claims)
 {
-	int state = MYE_CLAIMED;
+	struct mye_watch *w, *next;
+	int state;
 
-	return !w->counted && w->verdict == MYE_DROP &&
-	       atomic_try_cmpxchg(&w->state, &state, MYE_IDLE);
+	list_for_each_entry_safe(w, next, claims, node) {
+		if (w->counted || w->verdict != MYE_DROP)
+			continue;
+		/* Once it is IDLE, anybody may queue or free it. */
+		list_del(&w->node);
+		state = MYE_CLAIMED;
+		if (!atomic_try_cmpxchg(&w->state, &state, MYE_IDLE))
+			list_add_tail(&w->node, &next->node);
+	}
 }
 
-/* Settle one claim; true if it is on the lane again, or in @front for it. */
+/* Settle one claim; false if it leaves the run it is in. */
 static bool mye_lane_settle_one(struct mye_lane *lane, struct mye_watch *w,
-				struct list_head *front,
 				struct list_head *orphans)
 {
-	struct mye_instance *inst = w->instance;
 	int state = MYE_CLAIMED;
 
-	list_del(&w->node);
 	lane->claims -= w->counted;
-	if (w->verdict == MYE_DROP &&
-	    atomic_try_cmpxchg(&w->state, &state, MYE_IDLE))
-		return false;
+	if (w->verdict == MYE_DROP) {
+		struct mye_watch *next = list_next_entry(w, node);
+
+		list_del(&w->node);
+		if (atomic_try_cmpxchg(&w->state, &state, MYE_IDLE))
+			return false;
+		list_add_tail(&w->node, &next->node);
+	}
 	state = atomic_xchg(&w->state, MYE_QUEUED);
 	if (state & MYE_AGAIN)
-		atomic_dec(&inst->again);
+		atomic_dec(&w->instance->again);
 	if (state & MYE_ORPHAN) {
-		list_add(&w->node, orphans);
+		list_move(&w->node, orphans);
 		return false;
 	}
-	list_add_tail(&w->node,
-		      w->verdict == MYE_FRONT ? front : &lane->fifo);
-	lane->len++;
 	mye_pm_queued(w);
 	return true;
 }
 
 /*
- * Settle a run of claims that came from one lane, but not too many, as others
- * wait for the lock.  What goes to the front must not be torn apart.
+ * The claims at the head of the list that came from the same lane, but not too
+ * many, as others wait for the lock.  What goes to the front is not torn apart.
  */
-static unsigned int mye_lane_settle_run(struct list_head *claims,
-					struct list_head *orphans)
+static void mye_lane_cut_run(struct list_head *claims, struct list_head *run)
 {
 	struct mye_watch *w = list_first_entry(claims, struct mye_watch, node);
 	struct mye_lane *lane = w->lane;
-	unsigned int i, requeued = 0;
-	LIST_HEAD(front);
+	bool front = false;
+	unsigned int i = 0;
+
+	list_for_each_entry(w, claims, node) {
+		front |= w->verdict == MYE_FRONT;
+		if (w->lane != lane || (i++ >= MYE_SETTLE_MAX && !front))
+			break;
+	}
+	list_cut_before(run, claims, &w->node);
+}
+
+static unsigned int mye_lane_settle_run(struct list_head *run,
+					struct list_head *orphans)
+{
+	struct mye_watch *w = list_first_entry(run, struct mye_watch, node);
+	struct mye_watch *next, *front = NULL;
+	struct mye_lane *lane = w->lane;
+	unsigned int requeued = 0;
+	LIST_HEAD(back);
 
 	mye_lane_lock(lane);
 	mye_lane_drain(lane);
-	for (i = 0; !list_empty(claims); i++) {
-		w = list_first_entry(claims, struct mye_watch, node);
-		if (w->lane != lane)
-			break;
-		if (i >= MYE_SETTLE_MAX && w->verdict != MYE_FRONT)
-			break;
-		requeued += mye_lane_settle_one(lane, w, &front, orphans);
+	list_for_each_entry_safe(w, next, run, node) {
+		if (!mye_lane_settle_one(lane, w, orphans))
+			continue;
+		requeued++;
+		if (!front && w->verdict == MYE_FRONT)
+			front = w;
 	}
-	list_splice(&front, &lane->fifo);
+	/* Only a pass that broke off has any, and they are its last ones. */
+	if (front) {
+		list_cut_before(&back, run, &front->node);
+		list_splice(run, &lane->fifo);
+		list_splice_tail(&back, &lane->fifo);
+	} else {
+		list_splice_tail(run, &lane->fifo);
+	}
+	lane->len += requeued;
 	mye_lane_unlock(lane);
 	return requeued;
-}
-
-/* Settle without any lock what does not come back; the others stay. */
-static void mye_lane_settle_unlocked(struct list_head *claims)
-{
-	struct mye_watch *w, *next;
-	LIST_HEAD(rest);
-
-	list_for_each_entry_safe(w, next, claims, node) {
-		list_del(&w->node);
-		if (!mye_lane_drop(w))
-			list_add_tail(&w->node, &rest);
-	}
-	list_splice(&rest, claims);
 }
 
 static void mye_lane_put_orphans(struct list_head *orphans)
@@ -313,12 +335,14 @@ void mye_lane_settle(struct mye_instance *inst, struct list_head *claims)
 {
 	unsigned int requeued = 0;
 	LIST_HEAD(orphans);
+	LIST_HEAD(run);
 
 	mye_lane_settle_unlocked(claims);
 	if (list_empty(claims))
 		return;
 	while (!list_empty(claims)) {
-		requeued += mye_lane_settle_run(claims, &orphans);
+		mye_lane_cut_run(claims, &run);
+		requeued += mye_lane_settle_run(&run, &orphans);
 		cond_resched();
 	}
 	mye_lane_settled(inst, requeued);

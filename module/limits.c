@@ -48,7 +48,12 @@ static struct ctl_table mye_sysctls[] = {
 
 static struct ctl_table_header *mye_sysctl_header;
 
+/* Accounts without an instance that are kept, as making one is slow */
+#define MYE_SPARE_USERS	16
+
 static DEFINE_HASHTABLE(mye_users, 6);
+static LIST_HEAD(mye_spare_users);	/* longest unused first */
+static unsigned int mye_nr_spare;
 static DEFINE_MUTEX(mye_users_lock);
 
 static struct mye_user *mye_user_find(kuid_t uid)
@@ -73,7 +78,7 @@ static struct mye_user *mye_user_new(kuid_t uid)
 		return NULL;
 	}
 	user->uid = uid;
-	refcount_set(&user->refs, 1);
+	INIT_LIST_HEAD(&user->spare);
 	hash_add(mye_users, &user->node, __kuid_val(uid));
 	return user;
 }
@@ -84,24 +89,39 @@ struct mye_user *mye_user_get(kuid_t uid)
 	struct mye_user *user;
 
 	mutex_lock(&mye_users_lock);
-	user = mye_user_find(uid);
-	if (user)
-		refcount_inc(&user->refs);
-	else
-		user = mye_user_new(uid);
+	user = mye_user_find(uid) ?: mye_user_new(uid);
+	if (user && !user->instances++ && !list_empty(&user->spare)) {
+		list_del_init(&user->spare);
+		mye_nr_spare--;
+	}
 	mutex_unlock(&mye_users_lock);
 	return user;
 }
 
-void mye_user_put(struct mye_user *user)
+/* Free the account that has been spare for longest. */
+static void mye_user_free_spare(void)
 {
-	if (!refcount_dec_and_mutex_lock(&user->refs, &mye_users_lock))
-		return;
-	hash_del(&user->node);
-	mutex_unlock(&mye_users_lock);
+	struct mye_user *user;
+
+	lockdep_assert_held(&mye_users_lock);
+	user = list_first_entry(&mye_spare_users, struct mye_user, spare);
 	WARN_ON_ONCE(percpu_counter_sum(&user->watches));
+	list_del(&user->spare);
+	mye_nr_spare--;
+	hash_del(&user->node);
 	percpu_counter_destroy(&user->watches);
 	kfree(user);
+}
+
+void mye_user_put(struct mye_user *user)
+{
+	mutex_lock(&mye_users_lock);
+	if (!--user->instances) {
+		list_add_tail(&user->spare, &mye_spare_users);
+		if (++mye_nr_spare > MYE_SPARE_USERS)
+			mye_user_free_spare();
+	}
+	mutex_unlock(&mye_users_lock);
 }
 
 /* Count one more watch: 0 or -ENOSPC. */
@@ -141,5 +161,9 @@ int mye_limits_init(void)
 void mye_limits_exit(void)
 {
 	unregister_sysctl_table(mye_sysctl_header);
+	mutex_lock(&mye_users_lock);
+	while (mye_nr_spare)
+		mye_user_free_spare();
+	mutex_unlock(&mye_users_lock);
 	WARN_ON_ONCE(!hash_empty(mye_users));
 }

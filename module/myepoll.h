@@ -242,13 +242,15 @@ struct mye_lane {
  * struct mye_user - the watches of one user
  * @uid: key
  * @node: in the table of users, under its lock
- * @refs: instances that charge to it
+ * @spare: in the list of accounts without an instance, under the same lock
+ * @instances: how many charge to it, under the same lock
  * @watches: how many there are, split by CPU
  */
 struct mye_user {
 	kuid_t uid;
 	struct hlist_node node;
-	refcount_t refs;
+	struct list_head spare;
+	unsigned int instances;
 	struct percpu_counter watches;
 };
 
@@ -428,11 +430,13 @@ struct mye_watch {
  * @at: CLOCK_MONOTONIC
  * @forever: no limit
  * @expired: the time is up; set from the beginning for a timeout of 0
+ * @slept: the wait was on a queue, and may have been woken instead of another
  */
 struct mye_deadline {
 	ktime_t at;
 	bool forever;
 	bool expired;
+	bool slept;
 };
 
 /* main.c */
@@ -498,7 +502,7 @@ bool mye_watch_kick(struct mye_watch *w);
 /* lane.c */
 void mye_lane_init(struct mye_lane *lane);
 bool mye_lane_hit(struct mye_watch *w);
-unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_watch **batch,
+unsigned int mye_lane_claim(struct mye_lane *lane, struct list_head *claims,
 			    unsigned int want, unsigned int *budget, bool all);
 void mye_lane_settle(struct mye_instance *inst, struct list_head *claims);
 bool mye_lane_unqueue(struct mye_watch *w);

@@ -35,7 +35,7 @@ struct mye_claim {
  * @done: how many are there
  * @error: why the pass ends early
  * @awake: it keeps the system awake (EPOLLWAKEUP)
- * @claims: evaluated watches, to be settled at the end: not before, or one that
+ * @claims: claimed watches, to be settled at the end: not before, or one that
  *	is hit meanwhile could be reported twice in one call
  */
 struct mye_pass_state {
@@ -116,43 +116,35 @@ static void mye_evaluate(struct mye_claim *c)
 	mye_unpin(c->watch, file);
 }
 
-static void mye_pass_settle_later(struct mye_pass_state *pass,
-				  struct mye_watch *w, enum mye_verdict verdict)
-{
-	w->verdict = verdict;
-	list_add_tail(&w->node, &pass->claims);
-}
-
 /*
- * Evaluate a batch and move what is ready to its front, in order.  MOD may
- * come while the file is asked; then the answer is to the old question.
+ * Evaluate a batch, what follows @last in the list of claims, and note in
+ * order what is ready.  MOD may come while the file is asked; then the answer
+ * is to the old question.
  */
 static unsigned int mye_pass_evaluate(struct mye_pass_state *pass,
-				      struct mye_watch **batch,
-				      struct mye_claim *claims, unsigned int n)
+				      struct list_head *last,
+				      struct mye_claim *ready)
 {
-	unsigned int i, ready = 0;
-	struct mye_claim *c;
+	struct mye_watch *w = list_entry(last, struct mye_watch, node);
+	struct mye_claim *c = ready;
 
-	for (i = 0; i < n; i++) {
-		c = &claims[ready];
-		c->watch = batch[i];
-		if (mye_pm_active(c->watch))
-			pass->awake |= __mye_pm_claimed(c->watch, !pass->awake);
+	list_for_each_entry_continue(w, &pass->claims, node) {
+		w->verdict = MYE_DROP;
+		c->watch = w;
+		if (mye_pm_active(w))
+			pass->awake |= __mye_pm_claimed(w, !pass->awake);
 		mye_evaluate(c);
-		if (unlikely(READ_ONCE(c->watch->seq) != c->seq))
+		if (unlikely(READ_ONCE(w->seq) != c->seq))
 			mye_evaluate(c);
 		if (c->revents)
-			ready++;
-		else
-			mye_pass_settle_later(pass, c->watch, MYE_DROP);
+			c++;
 	}
-	return ready;
+	return c - ready;
 }
 
 /* Returns how many events of the batch are in user memory. */
 static unsigned int mye_pass_copy(struct mye_pass_state *pass,
-				  const struct mye_claim *claims,
+				  const struct mye_claim *ready,
 				  unsigned int n)
 {
 	struct epoll_event __user *to = pass->events + pass->done;
@@ -161,8 +153,8 @@ static unsigned int mye_pass_copy(struct mye_pass_state *pass,
 	if (!user_write_access_begin(to, n * sizeof(*to)))
 		return 0;
 	for (; i < n; i++) {
-		unsafe_put_user(claims[i].revents, &to[i].events, fault);
-		unsafe_put_user(claims[i].data, &to[i].data, fault);
+		unsafe_put_user(ready[i].revents, &to[i].events, fault);
+		unsafe_put_user(ready[i].data, &to[i].data, fault);
 	}
 fault:
 	user_write_access_end();
@@ -190,15 +182,14 @@ static enum mye_verdict mye_delivered(const struct mye_claim *c)
 }
 
 static void mye_pass_deliver(struct mye_pass_state *pass,
-			     const struct mye_claim *claims, unsigned int n)
+			     const struct mye_claim *ready, unsigned int n)
 {
-	unsigned int i, stored = mye_pass_copy(pass, claims, n);
+	unsigned int i, stored = mye_pass_copy(pass, ready, n);
 
 	for (i = 0; i < stored; i++)
-		mye_pass_settle_later(pass, claims[i].watch,
-				      mye_delivered(&claims[i]));
+		ready[i].watch->verdict = mye_delivered(&ready[i]);
 	for (; i < n; i++)
-		mye_pass_settle_later(pass, claims[i].watch, MYE_FRONT);
+		ready[i].watch->verdict = MYE_FRONT;
 	pass->done += stored;
 	if (stored < n)
 		pass->error = -EFAULT;
@@ -207,19 +198,19 @@ static void mye_pass_deliver(struct mye_pass_state *pass,
 /* Take from one lane what was there when we came, as far as there is room. */
 static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
 {
-	struct mye_claim claims[MYE_BATCH];
-	struct mye_watch *batch[MYE_BATCH];
+	struct mye_claim ready[MYE_BATCH];
 	unsigned int budget = UINT_MAX;
+	struct list_head *last;
 	unsigned int n, want;
 
 	while (!pass->error && pass->done < pass->max) {
 		want = min(MYE_BATCH, pass->max - pass->done);
-		n = mye_lane_claim(lane, batch, want, &budget, false);
-		if (!n)
+		last = pass->claims.prev;
+		if (!mye_lane_claim(lane, &pass->claims, want, &budget, false))
 			return;
-		n = mye_pass_evaluate(pass, batch, claims, n);
+		n = mye_pass_evaluate(pass, last, ready);
 		if (n)
-			mye_pass_deliver(pass, claims, n);
+			mye_pass_deliver(pass, ready, n);
 		if (fatal_signal_pending(current))
 			pass->error = -EINTR;
 		cond_resched();
@@ -266,10 +257,10 @@ static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane)
 	struct mye_claim c;
 	LIST_HEAD(claims);
 
-	while (mye_lane_claim(lane, &c.watch, 1, &budget, true)) {
+	while (mye_lane_claim(lane, &claims, 1, &budget, true)) {
+		c.watch = list_first_entry(&claims, struct mye_watch, node);
 		mye_evaluate(&c);
 		c.watch->verdict = c.revents ? MYE_FRONT : MYE_DROP;
-		list_add(&c.watch->node, &claims);
 		mye_lane_settle(inst, &claims);
 		if (c.revents)
 			return true;
