@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <linux/net.h>
 #include <linux/netdevice.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <net/busy_poll.h>
 #include <net/sock.h>
@@ -78,7 +79,7 @@ static bool mye_busy_end(void *arg, unsigned long start)
 	struct mye_instance *inst = arg;
 	unsigned long end = start + READ_ONCE(inst->busy->usecs);
 
-	return mye_lanes_ready(inst) ||
+	return mye_lanes_ready(inst) || signal_pending(current) ||
 	       time_after(busy_loop_current_time(), end);
 }
 

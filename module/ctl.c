@@ -85,6 +85,8 @@ static struct mye_watch *mye_add_watch(struct mye_instance *inst,
 	err = mye_target_attach(w);
 	if (!err)
 		return w;
+	/* Walkers of the table trust what a live watch points to. */
+	WRITE_ONCE(w->dead, true);
 	mye_table_remove(w);
 put:
 	mye_watch_put(w);
@@ -111,7 +113,7 @@ static int mye_add_locked(struct mye_instance *inst, struct file *file, int fd,
 	if (err)
 		mye_watch_remove(w);
 	else
-		WRITE_ONCE(w->published, true);
+		smp_store_release(&w->published, true);	/* mye_table_shows() */
 	mye_add_settle(w, !err && revents);
 	return err;
 }

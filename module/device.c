@@ -36,18 +36,16 @@ static int mye_close(struct inode *inode, struct file *file)
 }
 
 /**
- * mye_instance_file - a new instance as an anonymous file
+ * mye_instance_file - wrap a new instance into an anonymous file
+ * @inst: the instance; closed if there is an error
  * @flags: 0 or O_CLOEXEC
  *
  * Returns the file or an error.
  */
-struct file *mye_instance_file(unsigned int flags)
+struct file *mye_instance_file(struct mye_instance *inst, unsigned int flags)
 {
-	struct mye_instance *inst = mye_instance_new();
 	struct file *file;
 
-	if (IS_ERR(inst))
-		return ERR_CAST(inst);
 	file = anon_inode_getfile("[myepoll]", &mye_fops, inst, O_RDWR | flags);
 	if (IS_ERR(file))
 		mye_instance_close(inst);
@@ -56,6 +54,7 @@ struct file *mye_instance_file(unsigned int flags)
 
 static int mye_create(const struct myepoll_create *create)
 {
+	struct mye_instance *inst;
 	struct file *file;
 	int fd;
 
@@ -64,10 +63,15 @@ static int mye_create(const struct myepoll_create *create)
 	fd = mye_release_check();
 	if (fd)
 		return fd;
+	inst = mye_instance_new();
+	if (IS_ERR(inst))
+		return PTR_ERR(inst);
 	fd = get_unused_fd_flags(O_RDWR | create->flags);
-	if (fd < 0)
+	if (fd < 0) {
+		mye_instance_close(inst);
 		return fd;
-	file = mye_instance_file(create->flags);
+	}
+	file = mye_instance_file(inst, create->flags);
 	if (IS_ERR(file)) {
 		put_unused_fd(fd);
 		return PTR_ERR(file);

@@ -55,6 +55,7 @@ struct mye_instance *mye_instance_new(void)
 	}
 	mye_lane_init(&inst->lane0);
 	inst->nr_lanes = 1;
+	inst->poll_cpu = -1;
 	init_waitqueue_head(&inst->wq);
 	init_waitqueue_head(&inst->pwq);
 	init_waitqueue_head(&inst->settled);

@@ -18,13 +18,16 @@
 
 /* Claims settled, or watches spread, without letting go of the lane's lock */
 #define MYE_SETTLE_MAX	64
-#define MYE_SPREAD_MAX	1024
+#define MYE_SPREAD_MAX	1024U
+
+/* Watches taken out of an inbox between two looks at the scheduler */
+#define MYE_RESCHED	256
 
 void mye_lane_init(struct mye_lane *lane)
 {
 	init_llist_head(&lane->inbox);
-	spin_lock_init(&lane->lock);
-	seqcount_spinlock_init(&lane->seq, &lane->lock);
+	mutex_init(&lane->lock);
+	seqcount_init(&lane->seq);
 	INIT_LIST_HEAD(&lane->fifo);
 }
 
@@ -41,17 +44,24 @@ static void mye_lane_warm(struct mye_lane *lane)
 
 static void mye_lane_lock(struct mye_lane *lane)
 {
-	if (!spin_trylock(&lane->lock)) {
-		spin_lock(&lane->lock);
-		mye_lane_warm(lane);
-	}
+	if (mutex_trylock(&lane->lock))
+		return;
+	mutex_lock(&lane->lock);
+	mye_lane_warm(lane);
+}
+
+/* Around every change of what mye_look() reads; a few stores each. */
+static void mye_lane_change(struct mye_lane *lane)
+{
+	lockdep_assert_held(&lane->lock);
+	preempt_disable();
 	write_seqcount_begin(&lane->seq);
 }
 
-static void mye_lane_unlock(struct mye_lane *lane)
+static void mye_lane_changed(struct mye_lane *lane)
 {
 	write_seqcount_end(&lane->seq);
-	spin_unlock(&lane->lock);
+	preempt_enable();
 }
 
 /* Lock-free; the successful exchange is the callback's half of (B). */
@@ -81,11 +91,11 @@ static bool mye_lane_hit_claimed(struct mye_watch *w, int *state)
 {
 	struct mye_instance *inst = w->instance;
 
+	/* Whatever comes of it, the watch will be claimed once more. */
+	mye_pm_queued(w);
 	atomic_inc(&inst->again);
-	if (atomic_try_cmpxchg(&w->state, state, MYE_CLAIMED | MYE_AGAIN)) {
-		mye_pm_queued(w);
+	if (atomic_try_cmpxchg(&w->state, state, MYE_CLAIMED | MYE_AGAIN))
 		return true;
-	}
 	atomic_dec(&inst->again);
 	smp_mb__after_atomic();	/* prepare_to_wait() in mye_await_settle() */
 	if (waitqueue_active(&inst->settled))
@@ -119,25 +129,46 @@ bool mye_lane_hit(struct mye_watch *w)
 	}
 }
 
-/* Everything in the inbox to the end of the FIFO, oldest first. */
-static void mye_lane_drain(struct mye_lane *lane)
+/* Oldest first, as a list; returns how many. */
+static unsigned int mye_lane_sort(struct llist_node *inbox,
+				  struct list_head *list)
 {
 	struct mye_watch *w, *next;
+	unsigned int n = 0;
+
+	inbox = llist_reverse_order(inbox);
+	llist_for_each_entry_safe(w, next, inbox, inbox) {
+		list_add_tail(&w->node, list);
+		if (!(++n % MYE_RESCHED))
+			cond_resched();
+	}
+	return n;
+}
+
+/*
+ * Everything in the inbox to the end of the FIFO.  In between it is in neither:
+ * @len says that there is something, before the inbox is seen to be empty.
+ */
+static void mye_lane_drain(struct mye_lane *lane)
+{
 	struct llist_node *inbox;
+	LIST_HEAD(list);
+	unsigned int n;
 
 	lockdep_assert_held(&lane->lock);
 	if (llist_empty(&lane->inbox))
 		return;
-	inbox = llist_reverse_order(llist_del_all(&lane->inbox));
-	llist_for_each_entry_safe(w, next, inbox, inbox) {
-		list_add_tail(&w->node, &lane->fifo);
-		lane->len++;
-	}
+	WRITE_ONCE(lane->len, lane->len + 1);
+	inbox = llist_del_all(&lane->inbox);	/* pairs with mye_lane_ready() */
+	n = mye_lane_sort(inbox, &list);
+	list_splice_tail(&list, &lane->fifo);
+	WRITE_ONCE(lane->len, lane->len + n - 1);
 }
 
 static bool mye_lane_ready(struct mye_lane *lane)
 {
-	return !llist_empty(&lane->inbox) || READ_ONCE(lane->len);
+	return smp_load_acquire(&lane->inbox.first) || /* mye_lane_drain() */
+	       READ_ONCE(lane->len);
 }
 
 /* Edge-triggered and one-shot watches do not come back from a pass. */
@@ -164,14 +195,16 @@ static void mye_lane_cut(struct mye_lane *lane, struct list_head *claims,
 	unsigned int i = 0;
 	LIST_HEAD(cut);
 
+	mye_lane_change(lane);
 	list_for_each_entry(w, &lane->fifo, node) {
 		mye_lane_claim_one(lane, w, all);
 		if (++i == n)
 			break;
 	}
+	WRITE_ONCE(lane->len, lane->len - n);
+	mye_lane_changed(lane);
 	list_cut_position(&cut, &lane->fifo, &w->node);
 	list_splice_tail(&cut, claims);
-	lane->len -= n;
 }
 
 /**
@@ -199,7 +232,7 @@ unsigned int mye_lane_claim(struct mye_lane *lane, struct list_head *claims,
 	*budget -= n;
 	if (n)
 		mye_lane_cut(lane, claims, n, all);
-	mye_lane_unlock(lane);
+	mutex_unlock(&lane->lock);
 	smp_mb();	/* (A), claimer: between CLAIMED and poll() */
 	return n;
 }
@@ -243,6 +276,9 @@ static bool mye_lane_settle_one(struct mye_lane *lane, struct mye_watch *w,
 		list_move(&w->node, orphans);
 		return false;
 	}
+	/* Not counted: a poll() meanwhile has seen nothing at all. */
+	if (w->verdict == MYE_FRONT && !w->counted)
+		WRITE_ONCE(w->instance->missed, true);
 	mye_pm_queued(w);
 	return true;
 }
@@ -266,34 +302,51 @@ static void mye_lane_cut_run(struct list_head *claims, struct list_head *run)
 	list_cut_before(run, claims, &w->node);
 }
 
-static unsigned int mye_lane_settle_run(struct list_head *run,
-					struct list_head *orphans)
+/*
+ * Settle a run; what comes back stays in it.  Returns how many, and the first
+ * of those that go to the front: a pass that broke off has some at its end.
+ */
+static unsigned int mye_lane_settle_each(struct mye_lane *lane,
+					 struct list_head *run,
+					 struct list_head *orphans,
+					 struct mye_watch **front)
 {
-	struct mye_watch *w = list_first_entry(run, struct mye_watch, node);
-	struct mye_watch *next, *front = NULL;
-	struct mye_lane *lane = w->lane;
+	struct mye_watch *w, *next;
 	unsigned int requeued = 0;
-	LIST_HEAD(back);
 
-	mye_lane_lock(lane);
-	mye_lane_drain(lane);
 	list_for_each_entry_safe(w, next, run, node) {
 		if (!mye_lane_settle_one(lane, w, orphans))
 			continue;
 		requeued++;
-		if (!front && w->verdict == MYE_FRONT)
-			front = w;
+		if (!*front && w->verdict == MYE_FRONT)
+			*front = w;
 	}
-	/* Only a pass that broke off has any, and they are its last ones. */
+	return requeued;
+}
+
+static unsigned int mye_lane_settle_run(struct list_head *run,
+					struct list_head *orphans)
+{
+	struct mye_watch *w = list_first_entry(run, struct mye_watch, node);
+	struct mye_watch *front = NULL;
+	struct mye_lane *lane = w->lane;
+	unsigned int requeued;
+	LIST_HEAD(back);
+
+	mye_lane_lock(lane);
+	mye_lane_drain(lane);
+	mye_lane_change(lane);
+	requeued = mye_lane_settle_each(lane, run, orphans, &front);
 	if (front) {
 		list_cut_before(&back, run, &front->node);
-		list_splice(run, &lane->fifo);
+		list_splice_init(run, &lane->fifo);
 		list_splice_tail(&back, &lane->fifo);
 	} else {
-		list_splice_tail(run, &lane->fifo);
+		list_splice_tail_init(run, &lane->fifo);
 	}
-	lane->len += requeued;
-	mye_lane_unlock(lane);
+	WRITE_ONCE(lane->len, lane->len + requeued);
+	mye_lane_changed(lane);
+	mutex_unlock(&lane->lock);
 	return requeued;
 }
 
@@ -317,10 +370,9 @@ static void mye_lane_settled(struct mye_instance *inst, unsigned int requeued)
 	}
 	if (!requeued)
 		return;
-	if (READ_ONCE(inst->missed)) {
-		WRITE_ONCE(inst->missed, false);
+	/* Cleared before we look who polls: one that comes later sets it again. */
+	if (READ_ONCE(inst->missed) && xchg(&inst->missed, false))
 		mye_wake_pollers(inst, 0);
-	}
 	mye_wake_next(inst);
 }
 
@@ -366,10 +418,12 @@ bool mye_lane_unqueue(struct mye_watch *w)
 	if (queued) {
 		mye_lane_drain(lane);
 		list_del(&w->node);
-		lane->len--;
 		atomic_set(&w->state, MYE_IDLE);
+		mye_lane_change(lane);
+		WRITE_ONCE(lane->len, lane->len - 1);
+		mye_lane_changed(lane);
 	}
-	mye_lane_unlock(lane);
+	mutex_unlock(&lane->lock);
 	return queued;
 }
 
@@ -394,30 +448,41 @@ unsigned int mye_lane_start(struct mye_instance *inst, unsigned int nr)
 	return cpu & (nr - 1);
 }
 
+/* Move the first watch of one lane to another; it is on one at any time. */
+static void mye_lane_move(struct mye_lane *from, struct mye_lane *to)
+{
+	struct mye_watch *w;
+
+	w = list_first_entry(&from->fifo, struct mye_watch, node);
+	mutex_lock_nested(&to->lock, SINGLE_DEPTH_NESTING);
+	mye_lane_change(to);
+	WRITE_ONCE(w->lane, to);
+	list_move_tail(&w->node, &to->fifo);
+	WRITE_ONCE(to->len, to->len + 1);
+	mye_lane_changed(to);
+	mutex_unlock(&to->lock);
+	smp_wmb();	/* pairs with mye_lanes_ready() */
+	mye_lane_change(from);
+	WRITE_ONCE(from->len, from->len - 1);
+	mye_lane_changed(from);
+}
+
 /* Deal out what is ready, as most of it would stay in the first lane. */
 static void mye_lanes_spread(struct mye_instance *inst, unsigned int nr)
 {
-	struct mye_lane *from = &inst->lane0, *to;
-	struct mye_watch *w, *next;
-	unsigned int i = 0;
+	struct mye_lane *from = &inst->lane0;
+	unsigned int i, n;
 
-	mye_lane_lock(from);
+	mutex_lock(&from->lock);
 	mye_lane_drain(from);
-	list_for_each_entry_safe(w, next, &from->fifo, node) {
-		if (++i > MYE_SPREAD_MAX)
-			break;
-		to = mye_lane_nth(inst, i & (nr - 1));
-		if (to == from)
-			continue;
-		spin_lock_nested(&to->lock, SINGLE_DEPTH_NESTING);
-		write_seqcount_begin_nested(&to->seq, SINGLE_DEPTH_NESTING);
-		WRITE_ONCE(w->lane, to);
-		list_move_tail(&w->node, &to->fifo);
-		to->len++;
-		from->len--;
-		mye_lane_unlock(to);
+	n = min(from->len, MYE_SPREAD_MAX);
+	for (i = 0; i < n; i++) {
+		if (i & (nr - 1))
+			mye_lane_move(from, mye_lane_nth(inst, i & (nr - 1)));
+		else
+			list_rotate_left(&from->fifo);
 	}
-	mye_lane_unlock(from);
+	mutex_unlock(&from->lock);
 }
 
 static void mye_lanes_open(struct mye_instance *inst)
@@ -464,9 +529,11 @@ bool mye_lanes_ready(struct mye_instance *inst)
 {
 	unsigned int i, nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
 
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		if (mye_lane_ready(mye_lane_nth(inst, i)))
 			return true;
+		smp_rmb();	/* pairs with mye_lane_move() */
+	}
 	return false;
 }
 

@@ -47,7 +47,8 @@
  *	QUEUED	on the lane mye_watch.lane, in its inbox or its FIFO.
  *	CLAIMED	on no lane; belongs to one thread, which alone may touch the
  *		fields marked "claim".  ADD creates a watch in this state, so
- *		nobody sees it before ADD settles it.
+ *		nobody reports it before ADD settles it; nobody finds it in the
+ *		table before it is published.
  *	AGAIN	bit beside CLAIMED: an event came meanwhile.  Settle turns it
  *		into a requeue, always: it is never discarded.
  *	ORPHAN	bit beside CLAIMED: the watch was removed meanwhile, and the
@@ -61,33 +62,39 @@
  * =======
  * In this order; a lock may be taken while holding one further up:
  *
+ *	instance.stripes[]	mutex: ADD of one descriptor number, EPOLLWAKEUP
  *	mye_nest_lock		mutex, global: links between instances
- *	instance.stripes[]	mutex: ADD and DEL of one descriptor number
+ *	instance.grow_lock	mutex: making of what few instances need
+ *	mye_users_lock		mutex, global: accounts of users
+ *	lane.lock		mutex: FIFO, counts
  *	target.lock		spinlock: list of watches, removal
- *	  table.xa_lock		spinlock: slots and chains of the table
  *	  watch.lock		spinlock: mask, data, seq, dead
- *	    lane.lock		spinlock: FIFO, counts
+ *	  table.xa_lock		spinlock: slots and chains of the table
+ *	  bucket of mye_targets	bit spinlock, softirqs off
+ *	mye_pm.lock		spinlock: wake-up source of an instance
  *	wait queue head of the target file (irq)
+ *	instance.settled.lock (irq)	callers that wait for a settle; leaf
  *	instance.wq.lock (irq)	waiters; leaf
  *	instance.pwq.lock (irq)	who polls us; nests once per level of nesting
  *
  * The callback runs under the target's wait queue head, in any context, and
- * takes of these only wq.lock and pwq.lock.  So target.lock, watch.lock and
- * lane.lock are never taken in an interrupt and do not disable them.  They are
- * spinlocks because the last close of a file is told to us in atomic context
- * (target.lock, watch.lock, xa_lock), or because they are held for a few list
- * operations by threads on many CPUs (lane.lock).  poll() of a file is called
- * with no spinlock held, as it may sleep; ADD holds its stripe.
+ * takes only the last three.  So target.lock, watch.lock and xa_lock are never
+ * taken in an interrupt and do not disable them; they are spinlocks because
+ * the last close of a file is told to us in atomic context.  lane.lock is a
+ * mutex: an inbox may hold as many watches as a user may have.  poll() of a
+ * file is called with no lock held, as it may sleep; but ADD holds its stripe.
  *
  * REFERENCES
  * ==========
- *	watch	one for the table, taken over by the claimer with ORPHAN; MOD,
- *		fdinfo, DEL and the instance's release take their own.  Freed
- *		after an RCU grace period.  Lanes and claims own none: a watch
- *		on a lane or claimed has not been let go by who removes it.
+ *	watch	one for the table, taken over by the claimer with ORPHAN; who
+ *		found it in the table (MOD, DEL, fdinfo, the instance's
+ *		release, the walk in nest.c) and the list of late files take
+ *		their own.  Freed after an RCU grace period.  Lanes and claims
+ *		own none: who removes a watch does not let go of one there.
  *	target	one for each watch.  Freed after an RCU grace period.
- *	instance the file, the queued reap work, each watch of another instance
- *		that has it as target.  Freed after an RCU grace period.
+ *	instance the file, each watch on its reap list, each watch of another
+ *		instance that has it as target.  Freed after an RCU grace
+ *		period.
  *	file	none.  A pass pins the file while it calls poll().
  *
  * REMOVAL
@@ -115,16 +122,18 @@
  * Four pairs of barriers, each store-then-load against store-then-load.  The
  * letters stand at the code.
  *
- *	(A) callback: data became ready; barrier; look at mask and state
+ *	(A) callback: data became ready;   barrier; look at mask and state
  *	    claimer:  state = CLAIMED;     barrier; poll()
  *	    MOD:      mask = new;          barrier; poll()
  *	    So either the callback sees the new mask and state and acts, or
- *	    poll() sees the data.
+ *	    poll() sees the data.  The data may be stored under the lock of the
+ *	    wait queue, so that lock is no barrier here.
  *	(B) callback: watch into inbox;    barrier; anybody on wq or pwq?
  *	    waiter:   onto wq;             barrier; lanes empty?  sleep
  *	    poll():   onto pwq;            barrier; lanes empty?  report nothing
  *	(C) settle:   watch into FIFO;     barrier; anybody on wq?
  *	    waiter:   as in (B)
+ *	    A wait that was woken and ends does as a settle does.
  *	(D) settle:   watch into FIFO;     barrier; "missed" set?
  *	    poll():   "missed" set;        barrier; lanes empty?  report nothing
  *
@@ -140,8 +149,14 @@
  * the instance counts AGAIN bits (mye_instance.again).  mye_look() reads
  * lanes and counts without locks between two equal sequence numbers, with
  * several lanes twice, and says EMPTY, READY or BUSY (only claims).  On BUSY a
- * caller that may not wait for events waits for a settle (instance.settled);
- * poll() sets "missed" and is woken by the settle that requeues.
+ * caller that may not wait for events waits for a settle (instance.settled).
+ * poll() that could take nothing though it is not EMPTY sets "missed", looks
+ * again, and is woken by the settle that requeues.  An uncounted claim that
+ * comes back after all (a fault in the user's array) sets "missed" itself.
+ *
+ * A drain moves watches from the inbox to the FIFO in several steps; "len" is
+ * raised before the inbox is emptied, so that a lane that is not empty never
+ * looks empty.
  *
  * POLLFREE
  * ========
@@ -222,17 +237,17 @@ enum mye_verdict {
  * @hot: how often somebody met contention here; a hint, written without lock
  * @turn: calls that began here; a hint, written without lock
  * @lock: protects what follows
- * @seq: moves with every drain, claim and settle
+ * @seq: moves with every change of what mye_look() reads
  * @fifo: ready watches, oldest first, by mye_watch.node
- * @len: watches on @fifo
+ * @len: watches on @fifo, and one more while the inbox is being drained
  * @claims: claims that are counted (mye_watch.counted)
  */
 struct mye_lane {
 	struct llist_head inbox;
 	unsigned int hot;
 	unsigned int turn;
-	spinlock_t lock ____cacheline_aligned_in_smp;
-	seqcount_spinlock_t seq;
+	struct mutex lock ____cacheline_aligned_in_smp;
+	seqcount_t seq;
 	struct list_head fifo;
 	unsigned int len;
 	unsigned int claims;
@@ -269,6 +284,8 @@ struct wakeup_source;
  * @settled: callers that wait for a settle because they may not wait for events
  * @again: watches that are CLAIMED and AGAIN
  * @missed: a poll() found nothing but claims and wants to hear of a requeue
+ * @poll_cpu: the CPU that walks @pwq, or -1; written under its lock
+ * @poll_again: that CPU came here again meanwhile
  * @watched: another instance has this one as target; rises under mye_nest_lock
  * @table: descriptor number -> newest mye_watch with it
  * @stripes: serialise ADD and DEL of one descriptor number
@@ -294,6 +311,8 @@ struct mye_instance {
 	atomic_t again;
 	bool missed;
 	bool watched;
+	bool poll_again;
+	int poll_cpu;
 
 	struct xarray table ____cacheline_aligned_in_smp;
 	struct mutex stripes[MYE_STRIPES];	/* ADD */
@@ -319,6 +338,7 @@ struct mye_instance {
  * @watches: by mye_watch.peer
  * @nr: watches on that list
  * @dead: out of the table; do not add
+ * @stamp: number of the walk that has counted its paths; mye_nest_lock
  * @refs: watches
  * @rcu: for freeing
  */
@@ -329,6 +349,7 @@ struct mye_target {
 	bool dead;
 	unsigned int nr;
 	struct list_head watches;
+	u64 stamp;
 	refcount_t refs;
 	struct rcu_head rcu;
 };
@@ -379,6 +400,7 @@ struct mye_nest {
  * @verdict: claim
  * @counted: claim: it is in lane.claims
  * @published: ADD is past the point of failure; the table shows it
+ * @nested: the file is an instance
  * @file: the file; not referenced; may be followed if pinned under @lock
  * @target: referenced
  * @nest: for a watch of another instance
@@ -411,6 +433,7 @@ struct mye_watch {
 	u8 verdict;
 	bool counted;
 	bool published;
+	bool nested;
 	struct file *file;
 	struct mye_target *target;
 	struct mye_nest *nest;
@@ -446,7 +469,7 @@ extern struct workqueue_struct *mye_workqueue;
 extern const struct file_operations mye_fops;
 int mye_device_init(void);
 void mye_device_exit(void);
-struct file *mye_instance_file(unsigned int flags);
+struct file *mye_instance_file(struct mye_instance *inst, unsigned int flags);
 
 /* The instance behind a file, or NULL if the file is no instance. */
 static inline struct mye_instance *mye_instance_of(struct file *file)

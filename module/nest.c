@@ -122,6 +122,9 @@ static bool mye_paths_ok(struct mye_target *t)
 	bool ok = true;
 
 	lockdep_assert_held(&mye_nest_lock);
+	if (t->stamp == mye_nest_walk)
+		return true;
+	t->stamp = mye_nest_walk;
 	spin_lock(&t->lock);
 	list_for_each_entry(w, &t->watches, peer) {
 		ok = mye_paths_up(w->instance, 0, paths);
@@ -136,11 +139,12 @@ static bool mye_paths_below_ok(struct mye_instance *inst);
 
 static bool mye_paths_of_watch_ok(struct mye_watch *w)
 {
+	struct mye_target *t = smp_load_acquire(&w->target); /* its link */
+
+	if (w->nested)
+		return !w->nest || mye_paths_below_ok(w->nest->child);
 	/* A watch that ADD has not attached yet: see (N), ADD will look. */
-	if (!smp_load_acquire(&w->target))
-		return true;
-	return w->nest ? mye_paths_below_ok(w->nest->child) :
-			 mye_paths_ok(w->target);
+	return !t || mye_paths_ok(t);
 }
 
 /* The same for every file below @inst; each instance is visited once. */
@@ -165,13 +169,43 @@ static bool mye_paths_below_ok(struct mye_instance *inst)
 	return ok;
 }
 
+static void mye_nest_unlink_locked(struct mye_nest *nest)
+{
+	lockdep_assert_held(&mye_nest_lock);
+	list_del(&nest->down);
+	list_del(&nest->up);
+	if (list_empty(&nest->child->parents))
+		WRITE_ONCE(nest->child->watched, false);
+	nest->watch->nest = NULL;
+}
+
+static int mye_nest_link_locked(struct mye_nest *nest)
+{
+	struct mye_instance *inst = nest->watch->instance;
+	struct mye_instance *child = nest->child;
+	int err;
+
+	err = mye_nest_check_locked(inst, child);
+	if (err)
+		return err;
+	list_add(&nest->down, &inst->children);
+	list_add(&nest->up, &child->parents);
+	nest->watch->nest = nest;
+	WRITE_ONCE(child->watched, true);
+	smp_mb();	/* (N), nested ADD */
+	mye_nest_walk++;
+	if (mye_paths_below_ok(child))
+		return 0;
+	mye_nest_unlink_locked(nest);
+	return -EINVAL;
+}
+
 /**
  * mye_nest_link - let a watch be one of an instance
  * @w: a watch that its ADD has attached
  * @child: the instance behind its file
  *
- * Returns 0, -ENOMEM, -ELOOP, or -EINVAL: too many paths.  Then the caller
- * removes the watch, and that undoes the link.
+ * Returns 0, -ENOMEM, -ELOOP, or -EINVAL: too many paths.
  */
 int mye_nest_link(struct mye_watch *w, struct mye_instance *child)
 {
@@ -180,25 +214,15 @@ int mye_nest_link(struct mye_watch *w, struct mye_instance *child)
 
 	if (!nest)
 		return -ENOMEM;
-	mutex_lock(&mye_nest_lock);
-	err = mye_nest_check_locked(w->instance, child);
-	if (err) {
-		mutex_unlock(&mye_nest_lock);
-		kfree(nest);
-		return err;
-	}
 	nest->watch = w;
 	nest->child = child;
-	mye_instance_get(child);
-	list_add(&nest->down, &w->instance->children);
-	list_add(&nest->up, &child->parents);
-	w->nest = nest;
-	WRITE_ONCE(child->watched, true);
-	smp_mb();	/* (N), nested ADD */
-	mye_nest_walk++;
-	if (!mye_paths_below_ok(child))
-		err = -EINVAL;
+	mutex_lock(&mye_nest_lock);
+	err = mye_nest_link_locked(nest);
 	mutex_unlock(&mye_nest_lock);
+	if (err)
+		kfree(nest);
+	else
+		mye_instance_get(child);
 	return err;
 }
 
@@ -208,11 +232,7 @@ void mye_nest_unlink(struct mye_watch *w)
 	struct mye_nest *nest = w->nest;
 
 	mutex_lock(&mye_nest_lock);
-	list_del(&nest->down);
-	list_del(&nest->up);
-	if (list_empty(&nest->child->parents))
-		WRITE_ONCE(nest->child->watched, false);
-	w->nest = NULL;
+	mye_nest_unlink_locked(nest);
 	mutex_unlock(&mye_nest_lock);
 	mye_instance_put(nest->child);
 	kfree(nest);
@@ -232,6 +252,7 @@ int mye_nest_check_leaf(struct mye_watch *w)
 	if (!READ_ONCE(w->instance->watched))
 		return 0;
 	mutex_lock(&mye_nest_lock);
+	mye_nest_walk++;
 	ok = mye_paths_ok(w->target);
 	mutex_unlock(&mye_nest_lock);
 	return ok ? 0 : -EINVAL;

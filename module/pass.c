@@ -258,10 +258,15 @@ static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane)
 	LIST_HEAD(claims);
 
 	while (mye_lane_claim(lane, &claims, 1, &budget, true)) {
+		bool awake;
+
 		c.watch = list_first_entry(&claims, struct mye_watch, node);
+		awake = mye_pm_active(c.watch) && __mye_pm_claimed(c.watch, true);
 		mye_evaluate(&c);
 		c.watch->verdict = c.revents ? MYE_FRONT : MYE_DROP;
 		mye_lane_settle(inst, &claims);
+		if (awake)
+			mye_pm_pass_done(inst);
 		if (c.revents)
 			return true;
 		cond_resched();
@@ -288,7 +293,8 @@ __poll_t mye_poll(struct file *file, struct poll_table_struct *pt)
 	poll_wait(file, &inst->pwq, pt);
 	smp_mb();	/* (B), poll(): between pwq and the lanes */
 	ready = mye_poll_lanes(inst);
-	if (!ready && mye_look(inst) == MYE_BUSY) {
+	/* Nothing that we could take; but look again before we say so. */
+	if (!ready && mye_look(inst) != MYE_EMPTY) {
 		WRITE_ONCE(inst->missed, true);
 		smp_mb();	/* (D), poll(): between "missed" and the lanes */
 		ready = mye_poll_lanes(inst);

@@ -24,6 +24,9 @@
 /* How often, at most, to ask whether ftrace still works */
 #define MYE_CHECK_EVERY	HZ
 
+/* How long the death of a file may take that is tried at load */
+#define MYE_TRIAL_TIME	(5 * HZ)
+
 static void mye_release_hook(unsigned long ip, unsigned long parent,
 			     struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
@@ -136,38 +139,56 @@ struct mye_release_trial {
 	int err;
 };
 
-/* Does the watch of @file vanish when the file does?  Drops both references. */
+/* Another worker may be at the queue of delayed files, with ours in its hands. */
+static bool mye_release_seen(struct mye_instance *inst)
+{
+	unsigned long end = jiffies + MYE_TRIAL_TIME;
+
+	flush_delayed_fput();
+	while (!xa_empty(&inst->table)) {
+		if (time_after(jiffies, end))
+			return false;
+		schedule_timeout_uninterruptible(1);
+	}
+	return true;
+}
+
+/*
+ * Does the watch of @file vanish when the file does?  Drops both references.
+ * If the hook is deaf the watch is removed here; it keeps the memory of the
+ * instance behind the file, which has its wait queue.
+ */
 static int mye_release_try(struct mye_instance *inst, struct file *file)
 {
 	const struct epoll_event event = { .events = EPOLLERR | EPOLLHUP };
 	int err = mye_ctl_add(inst, file, 0, &event);
 
 	fput(file);
-	flush_delayed_fput();
-	if (!err && !xa_empty(&inst->table))
+	if (!err && !mye_release_seen(inst))
 		err = -ENODEV;
-	/* If the hook is deaf, the watch must not outlive the module. */
 	mye_instance_close(inst);
 	return err;
 }
 
 static void mye_release_trial_work(struct work_struct *work)
 {
+	struct mye_instance *outer = mye_instance_new();
+	struct mye_instance *inner = mye_instance_new();
 	struct mye_release_trial *trial;
-	struct mye_instance *inst;
-	struct file *file;
+	struct file *file = ERR_PTR(-ENOMEM);
 
 	trial = container_of(work, struct mye_release_trial, work);
-	inst = mye_instance_new();
-	trial->err = PTR_ERR_OR_ZERO(inst);
-	if (trial->err)
+	if (!IS_ERR(inner))
+		file = mye_instance_file(inner, 0);
+	if (!IS_ERR(outer) && !IS_ERR(file)) {
+		trial->err = mye_release_try(outer, file);
 		return;
-	file = mye_instance_file(0);
-	trial->err = PTR_ERR_OR_ZERO(file);
-	if (trial->err)
-		mye_instance_close(inst);
-	else
-		trial->err = mye_release_try(inst, file);
+	}
+	trial->err = -ENOMEM;
+	if (!IS_ERR(outer))
+		mye_instance_close(outer);
+	if (!IS_ERR(file))
+		fput(file);
 }
 
 /* Prove that the hook is called; without it nothing may be watched. */

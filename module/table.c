@@ -83,7 +83,8 @@ void mye_table_remove(struct mye_watch *w)
 
 static bool mye_table_shows(struct mye_watch *w)
 {
-	return READ_ONCE(w->published) && !READ_ONCE(w->dead);
+	/* Who sees it published also sees its hooks and its target. */
+	return smp_load_acquire(&w->published) && !READ_ONCE(w->dead);
 }
 
 /* The watch of @file as @fd with a reference, or NULL. */

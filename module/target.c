@@ -79,13 +79,12 @@ static struct mye_target *mye_target_get(struct file *file)
 	rcu_read_lock();
 	old = rhashtable_lookup_get_insert_fast(&mye_targets, &t->node,
 						mye_target_params);
-	/* The table's own troubles (-EBUSY, -E2BIG) are ours, not the user's. */
 	taken = !IS_ERR_OR_NULL(old) && refcount_inc_not_zero(&old->refs);
 	rcu_read_unlock();
 	if (!old)
 		return t;
 	mye_target_put(t);
-	if (IS_ERR(old))
+	if (IS_ERR(old) && PTR_ERR(old) != -EBUSY)
 		return ERR_PTR(-ENOMEM);
 	return taken ? old : ERR_PTR(-EAGAIN);
 }
@@ -101,7 +100,7 @@ static int mye_target_link(struct mye_target *t, struct mye_watch *w)
 	} else if (t->nr >= READ_ONCE(mye_max_file_watches)) {
 		err = -ENOSPC;
 	} else {
-		w->target = t;
+		smp_store_release(&w->target, t);	/* mye_paths_of_watch_ok() */
 		list_add_tail(&w->peer, &t->watches);
 		t->nr++;
 	}
@@ -147,10 +146,10 @@ int mye_target_attach(struct mye_watch *w)
 				return 0;
 			mye_target_unused(t);
 		}
-		/* Somebody is between "dead" and "out of the table". */
+		/* Somebody is taking it out of the table, or that is growing. */
 		if (err != -EAGAIN)
 			return err;
-		cpu_relax();
+		cond_resched();
 	}
 }
 

@@ -42,31 +42,47 @@ bool mye_wake_one(struct mye_instance *inst, int flags)
 
 static DEFINE_PER_CPU(int, mye_wake_depth);
 
+/*
+ * An aio request on us completes from in here, and may signal an eventfd that
+ * we watch.  That event is for the same pollers: their queue is walked again.
+ * Each such round has used up a request.
+ */
+static void mye_wake_pollers_irqoff(struct mye_instance *inst, __poll_t key)
+{
+	int depth = __this_cpu_inc_return(mye_wake_depth) - 1;
+
+	spin_lock_nested(&inst->pwq.lock,
+			 min_t(int, depth, MAX_LOCKDEP_SUBCLASSES - 1));
+	WRITE_ONCE(inst->poll_cpu, smp_processor_id());
+	do {
+		inst->poll_again = false;
+		__wake_up_locked_key(&inst->pwq, TASK_NORMAL, poll_to_key(key));
+	} while (inst->poll_again);
+	WRITE_ONCE(inst->poll_cpu, -1);
+	spin_unlock(&inst->pwq.lock);
+	__this_cpu_dec(mye_wake_depth);
+}
+
 /**
  * mye_wake_pollers - wake everybody who polls the instance
  * @inst: the instance; a barrier of WAKE-UP precedes
  * @key: EPOLL_URING_WAKE or nothing, to be passed on
  *
  * Any context.  An outer instance wakes its own pollers from in here; its queue
- * is not ours, as there are no loops, and lockdep is told so by the depth.  (An
- * aio request on us may signal an eventfd that starts another such chain.)
+ * is not ours, as there are no loops, and lockdep is told so by the depth.
  */
 void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
 {
 	unsigned long irq;
-	int depth;
 
 	/* After the caller's barrier */
 	if (!waitqueue_active(&inst->pwq))
 		return;
 	local_irq_save(irq);
-	depth = __this_cpu_inc_return(mye_wake_depth) - 1;
-	spin_lock_nested(&inst->pwq.lock,
-			 min_t(int, depth, MAX_LOCKDEP_SUBCLASSES - 1));
-	__wake_up_locked_key(&inst->pwq, TASK_NORMAL,
-			     poll_to_key(EPOLLIN | key));
-	spin_unlock(&inst->pwq.lock);
-	__this_cpu_dec(mye_wake_depth);
+	if (READ_ONCE(inst->poll_cpu) == smp_processor_id())
+		inst->poll_again = true;
+	else
+		mye_wake_pollers_irqoff(inst, EPOLLIN | key);
 	local_irq_restore(irq);
 }
 
@@ -145,6 +161,8 @@ static void mye_await_event(struct mye_instance *inst,
 	set_current_state(TASK_INTERRUPTIBLE);
 	if (!mye_lanes_ready(inst))
 		in_time = mye_sleep(deadline);
+	else if (!deadline->forever)
+		in_time = ktime_before(ktime_get(), deadline->at);
 	__set_current_state(TASK_RUNNING);
 	if (!mye_unwait(inst, &waiter) && !in_time)
 		deadline->expired = true;
@@ -188,10 +206,12 @@ static int mye_wait_more(struct mye_instance *inst,
 	return 0;
 }
 
-/* We leave without having settled anything: hand on a wake-up we may have got. */
-static void mye_wait_gives_up(struct mye_instance *inst)
+/*
+ * We may have been woken instead of another, and leave something behind.
+ */
+static void mye_wait_leaves(struct mye_instance *inst)
 {
-	smp_mb();	/* (C): our own queue entry is gone */
+	smp_mb();	/* (C): as a settle */
 	mye_wake_next(inst);
 	/* After the same barrier */
 	if (waitqueue_active(&inst->settled))
@@ -217,9 +237,7 @@ int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
 		return 0;
 	for (;;) {
 		ret = mye_lanes_ready(inst) ? mye_pass(inst, events, max) : 0;
-		if (ret > 0)
-			return ret;
-		if (ret < 0)
+		if (ret)
 			break;
 		more = mye_wait_more(inst, deadline);
 		if (more) {
@@ -229,6 +247,6 @@ int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
 		cond_resched();
 	}
 	if (deadline->slept)
-		mye_wait_gives_up(inst);
+		mye_wait_leaves(inst);
 	return ret;
 }

@@ -47,9 +47,7 @@ static bool mye_watch_event(struct mye_watch *w, int flags, __poll_t key)
 	if (key && !(key & mask))
 		return false;
 	mye_lane_hit(w);
-	/* (B), callback: the exchanges in mye_lane_hit().  If it did none, who
-	 * did the last one comes here as well, or has been here.
-	 */
+	/* (B), callback: the exchange in mye_lane_hit(), or else our caller's */
 	woken = mye_wake_one(w->instance, flags);
 	mye_wake_pollers(w->instance, key & EPOLL_URING_WAKE);
 	return woken && mye_exclusive_taken(mask, key);
@@ -63,17 +61,22 @@ static int mye_watch_wake(struct wait_queue_entry *wait, unsigned int mode,
 			  int flags, void *key)
 {
 	struct mye_hook *hook = container_of(wait, struct mye_hook, wait);
+	bool exclusive = wait->flags & WQ_FLAG_EXCLUSIVE;
 	__poll_t bits = key_to_poll(key);
 	bool taken;
 
-	smp_mb__after_spinlock();	/* (A), callback */
+	/*
+	 * (A) and (B), callback.  What became ready may have been stored under
+	 * the lock of the queue that we run under, so taking that was not it.
+	 */
+	smp_mb();
 	taken = mye_watch_event(hook->watch, flags, bits);
 	if (bits & POLLFREE) {
 		list_del_init(&wait->entry);
 		/* POLLFREE: the last access; pairs with mye_hook_remove() */
 		smp_store_release(&hook->head, NULL);
 	}
-	return taken || !(wait->flags & WQ_FLAG_EXCLUSIVE);
+	return taken || !exclusive;
 }
 
 static struct mye_hook *mye_hook_new(struct mye_watch *w)
@@ -170,6 +173,7 @@ struct mye_watch *mye_watch_new(struct mye_instance *inst, struct file *file,
 	w->data = event->data;
 	w->fd = fd;
 	w->file = file;
+	w->nested = mye_instance_of(file);
 	refcount_set(&w->refs, 1);
 	return w;
 }

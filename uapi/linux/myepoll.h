@@ -21,7 +21,8 @@
  *	EBADF	the descriptor is not open
  *	ENOTTY	the number is not one of those below
  *	EFAULT	the argument structure cannot be read (or, PROBE, written)
- *	EINVAL	a reserved field, or a flag bit not named here, is not zero
+ *	EINVAL	a reserved field, or a flag bit not named here, is not zero; or
+ *		the structure is smaller than in this header
  *	E2BIG	the structure is larger than this kernel knows and the unknown
  *		part of it is not zero
  *
@@ -29,7 +30,8 @@
  *	The size of a structure is part of the ioctl number.  A structure may
  *	get new fields at its end; 0 there always means the old behaviour.  The
  *	kernel takes smaller (older) structures, down to the size they have in
- *	this header, and larger (newer) ones whose unknown part is zero.
+ *	this first version, and larger (newer) ones whose unknown part is zero.
+ *	The busy-poll calls are native epoll's and have one size only (ENOTTY).
  *
  * NUMBERS
  *	The type byte is 0xE7, which the kernel's table of ioctl numbers
