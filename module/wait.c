@@ -120,7 +120,10 @@ static bool mye_sleep(struct mye_deadline *deadline)
 					HRTIMER_MODE_ABS);
 }
 
-/* Newest first: its cache is the warmest. */
+/*
+ * Newest first: its cache is the warmest.  Whoever takes us off the queue must
+ * find us asleep, or on the way: waking a running task does nothing.
+ */
 static void mye_enqueue(struct mye_instance *inst,
 			struct wait_queue_entry *waiter)
 {
@@ -129,6 +132,8 @@ static void mye_enqueue(struct mye_instance *inst,
 	waiter->func = default_wake_function;
 	spin_lock_irq(&inst->wq.lock);
 	__add_wait_queue(&inst->wq, waiter);
+	/* Holds the barrier of (B) and (C), waiter */
+	set_current_state(TASK_INTERRUPTIBLE);
 	spin_unlock_irq(&inst->wq.lock);
 }
 
@@ -157,8 +162,6 @@ static void mye_await_event(struct mye_instance *inst,
 	bool in_time = true;
 
 	mye_enqueue(inst, &waiter);
-	/* Holds the barrier of (B) and (C), waiter */
-	set_current_state(TASK_INTERRUPTIBLE);
 	if (!mye_lanes_ready(inst))
 		in_time = mye_sleep(deadline);
 	else if (!deadline->forever)
