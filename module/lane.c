@@ -276,9 +276,6 @@ static bool mye_lane_settle_one(struct mye_lane *lane, struct mye_watch *w,
 		list_move(&w->node, orphans);
 		return false;
 	}
-	/* Not counted: a poll() meanwhile has seen nothing at all. */
-	if (w->verdict == MYE_FRONT && !w->counted)
-		WRITE_ONCE(w->instance->missed, true);
 	mye_pm_queued(w);
 	return true;
 }
@@ -309,7 +306,8 @@ static void mye_lane_cut_run(struct list_head *claims, struct list_head *run)
 static unsigned int mye_lane_settle_each(struct mye_lane *lane,
 					 struct list_head *run,
 					 struct list_head *orphans,
-					 struct mye_watch **front)
+					 struct mye_watch **front,
+					 bool *faulted)
 {
 	struct mye_watch *w, *next;
 	unsigned int requeued = 0;
@@ -318,14 +316,18 @@ static unsigned int mye_lane_settle_each(struct mye_lane *lane,
 		if (!mye_lane_settle_one(lane, w, orphans))
 			continue;
 		requeued++;
-		if (!*front && w->verdict == MYE_FRONT)
+		if (w->verdict != MYE_FRONT)
+			continue;
+		*faulted |= !w->counted;
+		if (!*front)
 			*front = w;
 	}
 	return requeued;
 }
 
 static unsigned int mye_lane_settle_run(struct list_head *run,
-					struct list_head *orphans)
+					struct list_head *orphans,
+					bool *faulted)
 {
 	struct mye_watch *w = list_first_entry(run, struct mye_watch, node);
 	struct mye_watch *front = NULL;
@@ -336,7 +338,7 @@ static unsigned int mye_lane_settle_run(struct list_head *run,
 	mye_lane_lock(lane);
 	mye_lane_drain(lane);
 	mye_lane_change(lane);
-	requeued = mye_lane_settle_each(lane, run, orphans, &front);
+	requeued = mye_lane_settle_each(lane, run, orphans, &front, faulted);
 	if (front) {
 		list_cut_before(&back, run, &front->node);
 		list_splice_init(run, &lane->fifo);
@@ -361,19 +363,15 @@ static void mye_lane_put_orphans(struct list_head *orphans)
 /* Tell those who found nothing but claims, and the next waiter. */
 static void mye_lane_settled(struct mye_instance *inst, unsigned int requeued)
 {
-	smp_mb();	/* (C), (D), and prepare_to_wait() in mye_await_settle() */
+	smp_mb();	/* (C), and prepare_to_wait() in mye_await_settle() */
 	if (waitqueue_active(&inst->settled)) {
 		if (requeued)
 			wake_up_nr(&inst->settled, requeued);
 		else
 			wake_up_all(&inst->settled);
 	}
-	if (!requeued)
-		return;
-	/* Cleared before we look who polls: one that comes later sets it again. */
-	if (READ_ONCE(inst->missed) && xchg(&inst->missed, false))
-		mye_wake_pollers(inst, 0);
-	mye_wake_next(inst);
+	if (requeued)
+		mye_wake_next(inst);
 }
 
 /**
@@ -386,6 +384,7 @@ static void mye_lane_settled(struct mye_instance *inst, unsigned int requeued)
 void mye_lane_settle(struct mye_instance *inst, struct list_head *claims)
 {
 	unsigned int requeued = 0;
+	bool faulted = false;
 	LIST_HEAD(orphans);
 	LIST_HEAD(run);
 
@@ -394,10 +393,13 @@ void mye_lane_settle(struct mye_instance *inst, struct list_head *claims)
 		return;
 	while (!list_empty(claims)) {
 		mye_lane_cut_run(claims, &run);
-		requeued += mye_lane_settle_run(&run, &orphans);
+		requeued += mye_lane_settle_run(&run, &orphans, &faulted);
 		cond_resched();
 	}
 	mye_lane_settled(inst, requeued);
+	/* Edges that come back after all: nobody who polled could see them. */
+	if (faulted)
+		mye_wake_pollers(inst, 0);
 	mye_lane_put_orphans(&orphans);
 }
 

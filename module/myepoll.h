@@ -119,7 +119,7 @@
  *
  * WAKE-UP
  * =======
- * Four pairs of barriers, each store-then-load against store-then-load.  The
+ * Three pairs of barriers, each store-then-load against store-then-load.  The
  * letters stand at the code.
  *
  *	(A) callback: data became ready;   barrier; look at mask and state
@@ -134,8 +134,6 @@
  *	(C) settle:   watch into FIFO;     barrier; anybody on wq?
  *	    waiter:   as in (B)
  *	    A wait that was woken and ends does as a settle does.
- *	(D) settle:   watch into FIFO;     barrier; "missed" set?
- *	    poll():   "missed" set;        barrier; lanes empty?  report nothing
  *
  * Every accepted callback wakes one waiter and everybody on pwq, whatever the
  * state was.  A settle that requeues, and a wait that ends, wakes one more
@@ -149,10 +147,10 @@
  * the instance counts AGAIN bits (mye_instance.again).  mye_look() reads
  * lanes and counts without locks between two equal sequence numbers, with
  * several lanes twice, and says EMPTY, READY or BUSY (only claims).  On BUSY a
- * caller that may not wait for events waits for a settle (instance.settled).
- * poll() that could take nothing though it is not EMPTY sets "missed", looks
- * again, and is woken by the settle that requeues.  An uncounted claim that
- * comes back after all (a fault in the user's array) sets "missed" itself.
+ * caller that may not wait for events, and poll(), wait for a settle
+ * (instance.settled).  Instances form no loops, so nobody waits for itself.
+ * Claims on edge-triggered and one-shot watches do not count; if one comes
+ * back after all (a fault in the user's array) the pollers are woken.
  *
  * A drain moves watches from the inbox to the FIFO in several steps; "len" is
  * raised before the inbox is emptied, so that a lane that is not empty never
@@ -283,7 +281,6 @@ struct wakeup_source;
  * @pwq: who polls this instance: select, outer instances, io_uring ...
  * @settled: callers that wait for a settle because they may not wait for events
  * @again: watches that are CLAIMED and AGAIN
- * @missed: a poll() found nothing but claims and wants to hear of a requeue
  * @poll_cpu: the CPU that walks @pwq, or -1; written under its lock
  * @poll_again: that CPU came here again meanwhile
  * @watched: another instance has this one as target; rises under mye_nest_lock
@@ -309,7 +306,6 @@ struct mye_instance {
 	struct wait_queue_head pwq;
 	struct wait_queue_head settled;
 	atomic_t again;
-	bool missed;
 	bool watched;
 	bool poll_again;
 	int poll_cpu;
@@ -408,7 +404,7 @@ struct mye_nest {
  * @prev: newer one; table.xa_lock
  * @peer: in target.watches; target.lock
  * @reap: in instance.reap, after it left target.watches
- * @late: handed to a worker that drops the last reference to @file
+ * @late: in a list of late files (pass.c): its claimer's, then the worker's
  * @refs: see REFERENCES
  * @hook: first hook; most files need one
  * @rcu: for freeing
@@ -537,7 +533,9 @@ enum mye_sight mye_look(struct mye_instance *inst);
 
 /* pass.c */
 int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
-	     int max);
+	     int max, struct llist_head *late);
+void mye_late_drop(struct llist_head *late);
+void mye_late_defer(struct llist_head *late);
 __poll_t mye_poll(struct file *file, struct poll_table_struct *pt);
 
 /* wait.c */
@@ -546,6 +544,8 @@ int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
 bool mye_wake_one(struct mye_instance *inst, int flags);
 void mye_wake_pollers(struct mye_instance *inst, __poll_t key);
 void mye_wake_next(struct mye_instance *inst);
+void mye_wake_left(struct mye_instance *inst);
+int mye_await_settle(struct mye_instance *inst);
 
 /* nest.c */
 int mye_nest_check(struct mye_instance *inst, struct mye_instance *child);

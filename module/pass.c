@@ -35,6 +35,7 @@ struct mye_claim {
  * @done: how many are there
  * @error: why the pass ends early
  * @awake: it keeps the system awake (EPOLLWAKEUP)
+ * @late: late files
  * @claims: claimed watches, to be settled at the end: not before, or one that
  *	is hit meanwhile could be reported twice in one call
  */
@@ -45,18 +46,22 @@ struct mye_pass_state {
 	int done;
 	int error;
 	bool awake;
+	struct llist_head *late;
 	struct list_head claims;
 };
 
 static LLIST_HEAD(mye_late_files);
 
-/* Drop the files whose last reference a pass found itself to hold. */
-static void mye_late_work_fn(struct work_struct *work)
+/*
+ * Late files: a pass found itself with the last reference to them.  fput() of
+ * a last reference takes effect when we return to user space.  That is right
+ * if we do so now: the file must be gone by then.
+ */
+void mye_late_drop(struct llist_head *late)
 {
 	struct mye_watch *w, *next;
-	struct llist_node *list;
+	struct llist_node *list = llist_del_all(late);
 
-	list = llist_del_all(&mye_late_files);
 	llist_for_each_entry_safe(w, next, list, late) {
 		fput(w->file);
 		mye_watch_put(w);
@@ -64,7 +69,25 @@ static void mye_late_work_fn(struct work_struct *work)
 	}
 }
 
+static void mye_late_work_fn(struct work_struct *work)
+{
+	mye_late_drop(&mye_late_files);
+}
+
 static DECLARE_WORK(mye_late_work, mye_late_work_fn);
+
+/* But if we sleep first, the peer would have to wait for its end of file. */
+void mye_late_defer(struct llist_head *late)
+{
+	struct mye_watch *w, *next;
+	struct llist_node *list = llist_del_all(late);
+
+	if (!list)
+		return;
+	llist_for_each_entry_safe(w, next, list, late)
+		llist_add(&w->late, &mye_late_files);
+	queue_work(mye_workqueue, &mye_late_work);
+}
 
 /*
  * The file may be dying, and so may the watch.  As long as the watch is not
@@ -86,21 +109,17 @@ static struct file *mye_pin(struct mye_claim *c)
 	return file;
 }
 
-/*
- * fput() of a last reference waits until we return to user space, and we may
- * be going to sleep: the peer would not see the end of the connection.
- */
-static void mye_unpin(struct mye_watch *w, struct file *file)
+static void mye_unpin(struct mye_watch *w, struct file *file,
+		      struct llist_head *late)
 {
 	if (likely(mye_file_put_unless_last(file)))
 		return;
 	refcount_inc(&w->refs);
-	if (llist_add(&w->late, &mye_late_files))
-		queue_work(mye_workqueue, &mye_late_work);
+	llist_add(&w->late, late);
 }
 
 /* Ask the file what is ready.  May sleep. */
-static void mye_evaluate(struct mye_claim *c)
+static void mye_evaluate(struct mye_claim *c, struct llist_head *late)
 {
 	struct file *file = mye_pin(c);
 	poll_table pt;
@@ -113,7 +132,7 @@ static void mye_evaluate(struct mye_claim *c)
 	c->revents = vfs_poll(file, &pt) & c->mask;
 	if (c->revents)
 		mye_busy_seen(c->watch->instance, file);
-	mye_unpin(c->watch, file);
+	mye_unpin(c->watch, file, late);
 }
 
 /*
@@ -133,9 +152,9 @@ static unsigned int mye_pass_evaluate(struct mye_pass_state *pass,
 		c->watch = w;
 		if (mye_pm_active(w))
 			pass->awake |= __mye_pm_claimed(w, !pass->awake);
-		mye_evaluate(c);
+		mye_evaluate(c, pass->late);
 		if (unlikely(READ_ONCE(w->seq) != c->seq))
-			mye_evaluate(c);
+			mye_evaluate(c, pass->late);
 		if (c->revents)
 			c++;
 	}
@@ -222,17 +241,19 @@ static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
  * @inst: the instance
  * @events: where events go; the range has been checked
  * @max: how many, more than 0
+ * @late: gets files that the caller has to drop or to defer
  *
  * Returns how many events were stored; 0 if nothing was ready after all;
  * -EFAULT if none could be stored; -EINTR if a fatal signal is pending.
  */
 int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
-	     int max)
+	     int max, struct llist_head *late)
 {
 	struct mye_pass_state pass = {
 		.instance = inst,
 		.events = events,
 		.max = max,
+		.late = late,
 		.claims = LIST_HEAD_INIT(pass.claims),
 	};
 	unsigned int i, nr, start;
@@ -251,7 +272,8 @@ int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
 }
 
 /* Is there a ready watch on this lane?  Those before it that are not leave. */
-static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane)
+static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane,
+			  struct llist_head *late)
 {
 	unsigned int budget = UINT_MAX;
 	struct mye_claim c;
@@ -262,7 +284,7 @@ static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane)
 
 		c.watch = list_first_entry(&claims, struct mye_watch, node);
 		awake = mye_pm_active(c.watch) && __mye_pm_claimed(c.watch, true);
-		mye_evaluate(&c);
+		mye_evaluate(&c, late);
 		c.watch->verdict = c.revents ? MYE_FRONT : MYE_DROP;
 		mye_lane_settle(inst, &claims);
 		if (awake)
@@ -277,27 +299,38 @@ static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane)
 static bool mye_poll_lanes(struct mye_instance *inst)
 {
 	unsigned int i, nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+	LLIST_HEAD(late);
+	bool ready = false;
 
-	for (i = 0; i < nr; i++)
-		if (mye_poll_lane(inst, mye_lane_nth(inst, i)))
-			return true;
-	return false;
+	for (i = 0; i < nr && !ready; i++)
+		ready = mye_poll_lane(inst, mye_lane_nth(inst, i), &late);
+	mye_late_defer(&late);
+	return ready;
 }
 
-/* poll() on an instance: is there an event to report? */
+/*
+ * poll() on an instance: is there an event to report?  Like a wait that may
+ * not wait for events, it waits for claims that may come back.
+ */
 __poll_t mye_poll(struct file *file, struct poll_table_struct *pt)
 {
 	struct mye_instance *inst = file->private_data;
+	enum mye_sight sight;
+	bool waited = false;
 	bool ready;
 
 	poll_wait(file, &inst->pwq, pt);
 	smp_mb();	/* (B), poll(): between pwq and the lanes */
-	ready = mye_poll_lanes(inst);
-	/* Nothing that we could take; but look again before we say so. */
-	if (!ready && mye_look(inst) != MYE_EMPTY) {
-		WRITE_ONCE(inst->missed, true);
-		smp_mb();	/* (D), poll(): between "missed" and the lanes */
+	do {
 		ready = mye_poll_lanes(inst);
-	}
+		sight = ready ? MYE_READY : mye_look(inst);
+		if (sight == MYE_BUSY) {
+			waited = true;
+			mye_await_settle(inst);
+		}
+		cond_resched();
+	} while (!ready && sight != MYE_EMPTY && !fatal_signal_pending(current));
+	if (waited)
+		mye_wake_left(inst);
 	return ready ? EPOLLIN | EPOLLRDNORM : 0;
 }

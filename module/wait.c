@@ -172,14 +172,16 @@ static void mye_await_event(struct mye_instance *inst,
 	deadline->slept = true;
 }
 
-/*
- * The time is up, nothing is queued, but claims are under way that may come
- * back.  They are settled soon, unless a poll() sleeps.
+/**
+ * mye_await_settle - wait until there is more to see than claims
+ * @inst: the instance
+ *
+ * For callers that may not wait for events.  Claims are settled soon, unless a
+ * poll() sleeps.  Whoever was here calls mye_wake_left() when it leaves.
+ * Returns 0 or -EINTR: killed.
  */
-static int mye_await_settle(struct mye_instance *inst,
-			    struct mye_deadline *deadline)
+int mye_await_settle(struct mye_instance *inst)
 {
-	deadline->slept = true;
 	if (wait_event_killable_exclusive(inst->settled,
 					  mye_look(inst) != MYE_BUSY))
 		return -EINTR;
@@ -199,7 +201,10 @@ static int mye_wait_more(struct mye_instance *inst,
 		sight = mye_look(inst);
 		if (sight == MYE_EMPTY)
 			return 1;
-		return sight == MYE_BUSY ? mye_await_settle(inst, deadline) : 0;
+		if (sight != MYE_BUSY)
+			return 0;
+		deadline->slept = true;
+		return mye_await_settle(inst);
 	}
 	if (mye_busy_poll(inst))
 		return 0;
@@ -209,10 +214,13 @@ static int mye_wait_more(struct mye_instance *inst,
 	return 0;
 }
 
-/*
+/**
+ * mye_wake_left - leave an instance after having slept on it
+ * @inst: the instance
+ *
  * We may have been woken instead of another, and leave something behind.
  */
-static void mye_wait_leaves(struct mye_instance *inst)
+void mye_wake_left(struct mye_instance *inst)
 {
 	smp_mb();	/* (C): as a settle */
 	mye_wake_next(inst);
@@ -233,15 +241,18 @@ static void mye_wait_leaves(struct mye_instance *inst)
 int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
 	     int max, struct mye_deadline *deadline)
 {
+	LLIST_HEAD(late);
 	int ret, more;
 
 	/* The poll that finds nothing: the shortest way. */
 	if (deadline->expired && mye_look(inst) == MYE_EMPTY)
 		return 0;
 	for (;;) {
-		ret = mye_lanes_ready(inst) ? mye_pass(inst, events, max) : 0;
+		ret = mye_lanes_ready(inst) ?
+		      mye_pass(inst, events, max, &late) : 0;
 		if (ret)
 			break;
+		mye_late_defer(&late);
 		more = mye_wait_more(inst, deadline);
 		if (more) {
 			ret = min(more, 0);
@@ -249,7 +260,8 @@ int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
 		}
 		cond_resched();
 	}
+	mye_late_drop(&late);
 	if (deadline->slept)
-		mye_wait_leaves(inst);
+		mye_wake_left(inst);
 	return ret;
 }
