@@ -203,15 +203,18 @@ static enum mye_verdict mye_delivered(const struct mye_claim *c)
 static void mye_pass_deliver(struct mye_pass_state *pass,
 			     const struct mye_claim *ready, unsigned int n)
 {
-	unsigned int i, stored = mye_pass_copy(pass, ready, n);
+	unsigned int i, stored = 0;
 
+	/* Who dies now would take the events along. */
+	if (!fatal_signal_pending(current))
+		stored = mye_pass_copy(pass, ready, n);
 	for (i = 0; i < stored; i++)
 		ready[i].watch->verdict = mye_delivered(&ready[i]);
 	for (; i < n; i++)
 		ready[i].watch->verdict = MYE_FRONT;
 	pass->done += stored;
 	if (stored < n)
-		pass->error = -EFAULT;
+		pass->error = fatal_signal_pending(current) ? -EINTR : -EFAULT;
 }
 
 /* Take from one lane what was there when we came, as far as there is room. */
