@@ -14,7 +14,8 @@
 #include <net/busy_poll.h>
 #include <net/sock.h>
 
-#include "myepoll.h"
+#include "lane.h"
+#include "busy.h"
 
 /**
  * struct mye_busy - busy-poll state; every field may be read at any time

@@ -19,6 +19,19 @@
 #error "myepoll needs Linux 6.1 or later"
 #endif
 
+/*
+ * A distribution may have all automatic variables set to zero.  For a large
+ * array that is about to be filled this says no.  The kernel's own name for it
+ * came in 6.18.
+ */
+#ifndef __uninitialized
+#if __has_attribute(__uninitialized__)
+#define __uninitialized	__attribute__((__uninitialized__))
+#else
+#define __uninitialized
+#endif
+#endif
+
 /* struct fd became one word, to be read through fd_file(), in 6.12. */
 #ifndef fd_file
 #define fd_file(f)	((f).file)

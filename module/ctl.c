@@ -10,6 +10,7 @@
 #include <linux/string.h>
 
 #include "myepoll.h"
+#include "pm.h"
 
 #define MYE_EXCLUSIVE_OK	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | \
 				 EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)

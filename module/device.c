@@ -12,6 +12,7 @@
 #include <linux/uaccess.h>
 
 #include "myepoll.h"
+#include "busy.h"
 
 #define MYE_MAX_EVENTS	(INT_MAX / sizeof(struct epoll_event))
 

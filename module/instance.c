@@ -6,7 +6,8 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
-#include "myepoll.h"
+#include "lane.h"
+#include "pm.h"
 
 static struct kmem_cache *mye_instance_cache;
 

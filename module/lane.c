@@ -5,20 +5,14 @@
  * STATES OF A WATCH, WAKE-UP and "NOTHING READY" in myepoll.h say what the
  * steps here must keep to.
  */
-#include <linux/cpumask.h>
-#include <linux/log2.h>
 #include <linux/sched.h>
-#include <linux/slab.h>
 #include <linux/smp.h>
 
-#include "myepoll.h"
+#include "lane.h"
+#include "pm.h"
 
-/* So often must somebody have been in the way before an instance opens lanes */
-#define MYE_HOT		64
-
-/* Claims settled, or watches spread, without letting go of the lane's lock */
+/* Claims settled without letting go of the lane's lock */
 #define MYE_SETTLE_MAX	64
-#define MYE_SPREAD_MAX	1024U
 
 /* Watches taken out of an inbox between two looks at the scheduler */
 #define MYE_RESCHED	256
@@ -31,37 +25,18 @@ void mye_lane_init(struct mye_lane *lane)
 	INIT_LIST_HEAD(&lane->fifo);
 }
 
-struct mye_lane *mye_lane_nth(struct mye_instance *inst, unsigned int n)
-{
-	return n ? &inst->more[n] : &inst->lane0;
-}
-
 /* A hint that two threads met; losing a count to a race does not matter. */
 static void mye_lane_warm(struct mye_lane *lane)
 {
 	WRITE_ONCE(lane->hot, READ_ONCE(lane->hot) + 1);
 }
 
-static void mye_lane_lock(struct mye_lane *lane)
+void mye_lane_lock(struct mye_lane *lane)
 {
 	if (mutex_trylock(&lane->lock))
 		return;
 	mutex_lock(&lane->lock);
 	mye_lane_warm(lane);
-}
-
-/* Around every change of what mye_look() reads; a few stores each. */
-static void mye_lane_change(struct mye_lane *lane)
-{
-	lockdep_assert_held(&lane->lock);
-	preempt_disable();
-	write_seqcount_begin(&lane->seq);
-}
-
-static void mye_lane_changed(struct mye_lane *lane)
-{
-	write_seqcount_end(&lane->seq);
-	preempt_enable();
 }
 
 /* Lock-free; the successful exchange is the callback's half of (B). */
@@ -129,16 +104,15 @@ bool mye_lane_hit(struct mye_watch *w)
 	}
 }
 
-/* Oldest first, as a list; returns how many. */
+/* An inbox has the newest first, a list the oldest.  Returns how many. */
 static unsigned int mye_lane_sort(struct llist_node *inbox,
 				  struct list_head *list)
 {
 	struct mye_watch *w, *next;
 	unsigned int n = 0;
 
-	inbox = llist_reverse_order(inbox);
 	llist_for_each_entry_safe(w, next, inbox, inbox) {
-		list_add_tail(&w->node, list);
+		list_add(&w->node, list);
 		if (!(++n % MYE_RESCHED))
 			cond_resched();
 	}
@@ -149,7 +123,7 @@ static unsigned int mye_lane_sort(struct llist_node *inbox,
  * Everything in the inbox to the end of the FIFO.  In between it is in neither:
  * @len says that there is something, before the inbox is seen to be empty.
  */
-static void mye_lane_drain(struct mye_lane *lane)
+void mye_lane_drain(struct mye_lane *lane)
 {
 	struct llist_node *inbox;
 	LIST_HEAD(list);
@@ -163,12 +137,6 @@ static void mye_lane_drain(struct mye_lane *lane)
 	n = mye_lane_sort(inbox, &list);
 	list_splice_tail(&list, &lane->fifo);
 	WRITE_ONCE(lane->len, lane->len + n - 1);
-}
-
-static bool mye_lane_ready(struct mye_lane *lane)
-{
-	return smp_load_acquire(&lane->inbox.first) || /* mye_lane_drain() */
-	       READ_ONCE(lane->len);
 }
 
 /* Edge-triggered and one-shot watches do not come back from a pass. */
@@ -223,10 +191,11 @@ unsigned int mye_lane_claim(struct mye_lane *lane, struct list_head *claims,
 {
 	unsigned int n;
 
-	if (!*budget || !mye_lane_ready(lane))
+	if (!mye_lane_ready(lane))
 		return 0;
 	mye_lane_lock(lane);
-	mye_lane_drain(lane);
+	if (!llist_empty(&lane->inbox))
+		mye_lane_drain(lane);
 	*budget = min(*budget, lane->len);
 	n = min(want, *budget);
 	*budget -= n;
@@ -247,7 +216,7 @@ static void mye_lane_settle_unlocked(struct list_head *claims)
 		if (w->counted || w->verdict != MYE_DROP)
 			continue;
 		/* Once it is IDLE, anybody may queue or free it. */
-		list_del(&w->node);
+		__list_del(w->node.prev, &next->node);
 		state = MYE_CLAIMED;
 		if (!atomic_try_cmpxchg(&w->state, &state, MYE_IDLE))
 			list_add_tail(&w->node, &next->node);
@@ -336,7 +305,8 @@ static unsigned int mye_lane_settle_run(struct list_head *run,
 	LIST_HEAD(back);
 
 	mye_lane_lock(lane);
-	mye_lane_drain(lane);
+	if (!llist_empty(&lane->inbox))
+		mye_lane_drain(lane);
 	mye_lane_change(lane);
 	requeued = mye_lane_settle_each(lane, run, orphans, &front, faulted);
 	if (front) {
@@ -427,179 +397,4 @@ bool mye_lane_unqueue(struct mye_watch *w)
 	}
 	mutex_unlock(&lane->lock);
 	return queued;
-}
-
-/*
- * Where a call begins.  Mostly on the lane of its own CPU, which is warm and
- * which others leave alone; but in every eighth call somewhere else, so that
- * no lane starves when each call is full after the first.
- */
-unsigned int mye_lane_start(struct mye_instance *inst, unsigned int nr)
-{
-	unsigned int cpu = raw_smp_processor_id();
-	struct mye_lane *own;
-	unsigned int turn;
-
-	if (nr == 1)
-		return 0;
-	own = mye_lane_nth(inst, cpu & (nr - 1));
-	turn = READ_ONCE(own->turn);
-	WRITE_ONCE(own->turn, turn + 1);
-	if (turn % 8 == 7)
-		cpu += turn / 8;
-	return cpu & (nr - 1);
-}
-
-/* Move the first watch of one lane to another; it is on one at any time. */
-static void mye_lane_move(struct mye_lane *from, struct mye_lane *to)
-{
-	struct mye_watch *w;
-
-	w = list_first_entry(&from->fifo, struct mye_watch, node);
-	mutex_lock_nested(&to->lock, SINGLE_DEPTH_NESTING);
-	mye_lane_change(to);
-	WRITE_ONCE(w->lane, to);
-	list_move_tail(&w->node, &to->fifo);
-	WRITE_ONCE(to->len, to->len + 1);
-	mye_lane_changed(to);
-	mutex_unlock(&to->lock);
-	smp_wmb();	/* pairs with mye_lanes_ready() */
-	mye_lane_change(from);
-	WRITE_ONCE(from->len, from->len - 1);
-	mye_lane_changed(from);
-}
-
-/* Deal out what is ready, as most of it would stay in the first lane. */
-static void mye_lanes_spread(struct mye_instance *inst, unsigned int nr)
-{
-	struct mye_lane *from = &inst->lane0;
-	unsigned int i, n;
-
-	mutex_lock(&from->lock);
-	mye_lane_drain(from);
-	n = min(from->len, MYE_SPREAD_MAX);
-	for (i = 0; i < n; i++) {
-		if (i & (nr - 1))
-			mye_lane_move(from, mye_lane_nth(inst, i & (nr - 1)));
-		else
-			list_rotate_left(&from->fifo);
-	}
-	mutex_unlock(&from->lock);
-}
-
-static void mye_lanes_open(struct mye_instance *inst)
-{
-	unsigned int i, nr = roundup_pow_of_two(num_online_cpus());
-	struct mye_lane *lanes;
-
-	nr = min_t(unsigned int, nr, MYE_MAX_LANES);
-	if (nr == 1)
-		return;
-	/* Index 0 stays unused: a power of two of lanes is aligned. */
-	lanes = kcalloc(nr, sizeof(*lanes), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (!lanes)
-		return;
-	for (i = 1; i < nr; i++)
-		mye_lane_init(&lanes[i]);
-	inst->more = lanes;
-	smp_store_release(&inst->nr_lanes, nr);	/* everybody who loads it */
-	mye_lanes_spread(inst, nr);
-}
-
-/**
- * mye_lanes_grow - open more lanes if there is a crowd
- * @inst: the instance
- *
- * Does nothing if there is none, if they are open, or if there is no memory:
- * one lane is slower, not wrong.  May sleep.
- */
-void mye_lanes_grow(struct mye_instance *inst)
-{
-	if (likely(READ_ONCE(inst->lane0.hot) < MYE_HOT) ||
-	    READ_ONCE(inst->nr_lanes) > 1)
-		return;
-	if (!mutex_trylock(&inst->grow_lock))
-		return;
-	WRITE_ONCE(inst->lane0.hot, 0);
-	if (inst->nr_lanes == 1)
-		mye_lanes_open(inst);
-	mutex_unlock(&inst->grow_lock);
-}
-
-/* Is any watch on any lane?  A hint, unless a barrier of WAKE-UP precedes. */
-bool mye_lanes_ready(struct mye_instance *inst)
-{
-	unsigned int i, nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
-
-	for (i = 0; i < nr; i++) {
-		if (mye_lane_ready(mye_lane_nth(inst, i)))
-			return true;
-		smp_rmb();	/* pairs with mye_lane_move() */
-	}
-	return false;
-}
-
-static enum mye_sight mye_look_lane(struct mye_instance *inst,
-				    struct mye_lane *lane, unsigned int *gen)
-{
-	unsigned int seq;
-	bool ready, busy;
-
-	do {
-		seq = read_seqcount_begin(&lane->seq);
-		ready = mye_lane_ready(lane);
-		busy = READ_ONCE(lane->claims) || atomic_read(&inst->again);
-	} while (read_seqcount_retry(&lane->seq, seq));
-	*gen += seq;
-	if (ready)
-		return MYE_READY;
-	return busy ? MYE_BUSY : MYE_EMPTY;
-}
-
-/* One look over all lanes; @gen gets the sum of what moves with each of them. */
-static enum mye_sight mye_look_once(struct mye_instance *inst, unsigned int nr,
-				    unsigned int *gen)
-{
-	enum mye_sight lane, all = MYE_EMPTY;
-	unsigned int i;
-
-	*gen = 0;
-	for (i = 0; i < nr; i++) {
-		lane = mye_look_lane(inst, mye_lane_nth(inst, i), gen);
-		if (lane == MYE_READY)
-			return lane;
-		if (lane == MYE_BUSY)
-			all = lane;
-	}
-	return all;
-}
-
-/**
- * mye_look - is anything ready?
- * @inst: the instance
- *
- * One lane: its sequence number did not move while we read, so what we saw was
- * so at one instant.  Several: what was ready may have moved between lanes
- * behind our back; but if two looks saw nothing and no number moved from the
- * first to the second, nothing was ready in between.
- */
-enum mye_sight mye_look(struct mye_instance *inst)
-{
-	unsigned int nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
-	unsigned int gen, before;
-	enum mye_sight sight;
-
-	sight = mye_look_once(inst, nr, &gen);
-	while (sight == MYE_EMPTY) {
-		unsigned int now = smp_load_acquire(&inst->nr_lanes); /* grow */
-
-		if (nr == 1 && now == 1)
-			break;
-		before = gen;
-		sight = mye_look_once(inst, now, &gen);
-		if (now == nr && gen == before)
-			break;
-		nr = now;
-	}
-	return sight;
 }

@@ -20,7 +20,8 @@
  *	table.c		descriptor number -> watches, of one instance
  *	target.c	file -> watches, of all instances; removal of a watch
  *	watch.c		a watch: memory, wait queue hooks, callback
- *	lane.c		lanes: push, claim, settle, "is anything ready"
+ *	lane.c		a lane: push, claim, settle
+ *	lanes.c		all lanes: growth, "is anything ready"
  *	pass.c		evaluation of claimed watches, delivery, poll() on us
  *	wait.c		sleeping, timeouts, signals
  *	nest.c		instances inside instances
@@ -525,10 +526,10 @@ unsigned int mye_lane_claim(struct mye_lane *lane, struct list_head *claims,
 			    unsigned int want, unsigned int *budget, bool all);
 void mye_lane_settle(struct mye_instance *inst, struct list_head *claims);
 bool mye_lane_unqueue(struct mye_watch *w);
-struct mye_lane *mye_lane_nth(struct mye_instance *inst, unsigned int n);
+
+/* lanes.c; more in lane.h */
 unsigned int mye_lane_start(struct mye_instance *inst, unsigned int nr);
 void mye_lanes_grow(struct mye_instance *inst);
-bool mye_lanes_ready(struct mye_instance *inst);
 enum mye_sight mye_look(struct mye_instance *inst);
 
 /* pass.c */
@@ -552,47 +553,6 @@ int mye_nest_check(struct mye_instance *inst, struct mye_instance *child);
 int mye_nest_link(struct mye_watch *w, struct mye_instance *child);
 void mye_nest_unlink(struct mye_watch *w);
 int mye_nest_check_leaf(struct mye_watch *w);
-
-/* pm.c */
-void mye_pm_filter(struct epoll_event *event);
-int mye_pm_attach(struct mye_watch *w);
-void mye_pm_change(struct mye_watch *w);
-void mye_pm_free(struct mye_watch *w);
-void mye_pm_instance_free(struct mye_instance *inst);
-void __mye_pm_queued(struct mye_watch *w);
-bool __mye_pm_claimed(struct mye_watch *w, bool first);
-void mye_pm_pass_done(struct mye_instance *inst);
-
-static inline bool mye_pm_active(struct mye_watch *w)
-{
-	return unlikely(rcu_access_pointer(w->ws));
-}
-
-/* The watch got an event: keep the system awake.  Any context. */
-static inline void mye_pm_queued(struct mye_watch *w)
-{
-	if (mye_pm_active(w))
-		__mye_pm_queued(w);
-}
-
-/* busy.c */
-bool __mye_busy_poll(struct mye_instance *inst);
-void __mye_busy_seen(struct mye_instance *inst, struct file *file);
-int mye_busy_set(struct mye_instance *inst, const struct myepoll_params *p);
-void mye_busy_get(struct mye_instance *inst, struct myepoll_params *p);
-
-/* Poll the network for a while; returns whether that made anything ready. */
-static inline bool mye_busy_poll(struct mye_instance *inst)
-{
-	return unlikely(READ_ONCE(inst->busy)) && __mye_busy_poll(inst);
-}
-
-/* A pass found @file ready: its network queue is the one to poll. */
-static inline void mye_busy_seen(struct mye_instance *inst, struct file *file)
-{
-	if (unlikely(READ_ONCE(inst->busy)))
-		__mye_busy_seen(inst, file);
-}
 
 /* limits.c */
 extern unsigned long mye_max_file_watches;

@@ -9,7 +9,9 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "myepoll.h"
+#include "lane.h"
+#include "pm.h"
+#include "busy.h"
 
 /**
  * struct mye_claim - a claimed watch under evaluation
@@ -220,12 +222,12 @@ static void mye_pass_deliver(struct mye_pass_state *pass,
 /* Take from one lane what was there when we came, as far as there is room. */
 static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
 {
-	struct mye_claim ready[MYE_BATCH];
+	struct mye_claim ready[MYE_BATCH] __uninitialized;
 	unsigned int budget = UINT_MAX;
 	struct list_head *last;
 	unsigned int n, want;
 
-	while (!pass->error && pass->done < pass->max) {
+	while (budget && !pass->error && pass->done < pass->max) {
 		want = min(MYE_BATCH, pass->max - pass->done);
 		last = pass->claims.prev;
 		if (!mye_lane_claim(lane, &pass->claims, want, &budget, false))

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "myepoll.h"
+#include "pm.h"
 
 /**
  * struct mye_pm - what an instance keeps the system awake with

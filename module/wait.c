@@ -8,7 +8,8 @@
 #include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
 
-#include "myepoll.h"
+#include "lane.h"
+#include "busy.h"
 
 #define MYE_MAX_SLACK	(100 * NSEC_PER_MSEC)
 

@@ -5,7 +5,8 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
-#include "myepoll.h"
+#include "lane.h"
+#include "pm.h"
 
 static struct kmem_cache *mye_watch_cache;
 static struct kmem_cache *mye_hook_cache;

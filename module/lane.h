@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What lane.c and lanes.c share, and what is short enough for their callers.
+ */
+#ifndef MYEPOLL_LANE_H
+#define MYEPOLL_LANE_H
+
+#include <linux/lockdep.h>
+#include <linux/preempt.h>
+
+#include "myepoll.h"
+
+static inline struct mye_lane *mye_lane_nth(struct mye_instance *inst,
+					    unsigned int n)
+{
+	return n ? &inst->more[n] : &inst->lane0;
+}
+
+/* Around every change of what mye_look() reads; a few stores each. */
+static inline void mye_lane_change(struct mye_lane *lane)
+{
+	lockdep_assert_held(&lane->lock);
+	preempt_disable();
+	write_seqcount_begin(&lane->seq);
+}
+
+static inline void mye_lane_changed(struct mye_lane *lane)
+{
+	write_seqcount_end(&lane->seq);
+	preempt_enable();
+}
+
+static inline bool mye_lane_ready(struct mye_lane *lane)
+{
+	return smp_load_acquire(&lane->inbox.first) || /* mye_lane_drain() */
+	       READ_ONCE(lane->len);
+}
+
+/* Is any watch on any lane?  A hint, unless a barrier of WAKE-UP precedes. */
+static inline bool mye_lanes_ready(struct mye_instance *inst)
+{
+	unsigned int i, nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+
+	for (i = 0; i < nr; i++) {
+		if (mye_lane_ready(mye_lane_nth(inst, i)))
+			return true;
+		smp_rmb();	/* pairs with mye_lane_move() */
+	}
+	return false;
+}
+
+void mye_lane_lock(struct mye_lane *lane);
+void mye_lane_drain(struct mye_lane *lane);
+
+#endif /* MYEPOLL_LANE_H */
