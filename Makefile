@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make help tells what there is.  kbuild reads Kbuild, not this file.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+BUILD := build
+VM := scripts/vm
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# The kernel series to test on; empty: what Debian's linux-image-amd64 is.
+KERNEL ?=
+KERNEL_OPT := $(if $(KERNEL),--kernel $(KERNEL))
+
+# Programs to run, and seconds for each: make check TESTS="ctl wait"
+TESTS ?=
+TEST_TIMEOUT ?= 240
+CHECK_TIMEOUT ?= 900
+
+ifeq ($(V),1)
+Q :=
+VERBOSE := -v
+else
+Q := @
+VERBOSE :=
+MAKEFLAGS += --no-print-directory
+endif
+export V
+
+.DEFAULT_GOAL := all
+.PHONY: all help setup run check vm lint load unload clean selftests
+
+all: $(KDIR)/Makefile
+	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+$(KDIR)/Makefile:
+	@echo "There are no headers of the running kernel in $(KDIR)." >&2
+	@echo "Install linux-headers-$$(uname -r), or set KDIR=, or test in a" >&2
+	@echo "virtual machine that brings its own kernel: make check" >&2
+	@false
+
+help:
+	@echo "make            build myepoll.ko for the running kernel (KDIR=$(KDIR))"
+	@echo "make run        build, boot a VM, run the server under load in it"
+	@echo "make check      build, boot a VM, run all tests in it"
+	@echo "make vm         a shell in a VM with the module loaded"
+	@echo "make lint       style, sparse, extra warnings, scripts"
+	@echo "make load       insmod on this host (root), make unload: rmmod"
+	@echo "make setup      install the host packages that are missing (root)"
+	@echo "make clean      remove everything built (the cache stays)"
+	@echo
+	@echo "V=1 shows commands.  KERNEL=6.12 picks another Debian kernel for the VM."
+	@echo "TESTS='ctl wait' picks programs for check, TEST_TIMEOUT=S their time."
+	@echo "Kernels are kept in \$$MYEPOLL_CACHE, else ~/.cache/myepoll."
+
+setup:
+	$(Q)scripts/setup
+
+# kselftest.h and the wake-up test come from the kernel's source package.
+selftests: setup
+	$(Q)$(VM) fetch $(KERNEL_OPT) --quiet
+	$(Q)$(MAKE) -C selftests BUILD=$(CURDIR)/$(BUILD)/selftests
+
+run: setup
+	$(Q)scripts/run-server
+
+check: selftests
+	$(Q)scripts/check $(VERBOSE) $(KERNEL_OPT) --timeout $(TEST_TIMEOUT) \
+		--vm-timeout $(CHECK_TIMEOUT) $(TESTS)
+
+vm: selftests
+	$(Q)$(VM) shell $(KERNEL_OPT) --mock --add $(BUILD)/selftests:/vm/selftests
+
+lint: setup
+	$(Q)scripts/lint
+
+load: all
+	$(Q)$(SUDO) insmod myepoll.ko
+
+unload:
+	$(Q)$(SUDO) rmmod myepoll
+
+# Without the headers there is nothing kbuild could have made.
+clean:
+	$(Q)if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C $(KDIR) M=$(CURDIR) clean; fi
+	$(Q)rm -rf $(BUILD)

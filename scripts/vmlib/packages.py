@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Debian packages as a source of files: found and downloaded by apt, unpacked
+into the cache, never installed."""
+
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+from . import common
+
+
+class Apt:
+    """apt, either as the host has it configured or with a root of its own."""
+
+    def __init__(self, options=()):
+        # The cache is private to its user: there is nothing for _apt to drop
+        # its rights to.  What arrives is checked against signed hashes anyway.
+        self.options = ["-o", "APT::Sandbox::User="]
+        for option in options:
+            self.options += ["-o", option]
+
+    def call(self, tool, *args, what, cwd=None):
+        """Runs one of the apt tools."""
+        common.need_tool(tool, "apt")
+        env = dict(os.environ, LC_ALL="C.UTF-8")
+        return common.command([tool, *self.options, *args], what, env=env,
+                              cwd=cwd)
+
+    @functools.lru_cache(maxsize=None)
+    def records(self, package):
+        """What apt knows about a package, newest version first."""
+        done = subprocess.run(["apt-cache", *self.options, "show", package],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True, check=False)
+        records = []
+        for block in done.stdout.strip().split("\n\n"):
+            fields = dict(re.findall(r"^([A-Z][\w-]*): ?(.*)$", block, re.M))
+            # An entry of dpkg's status file cannot be downloaded.
+            if "SHA256" in fields:
+                records.append(fields)
+        return records
+
+    def record(self, package, version=None):
+        """One record, or None."""
+        for fields in self.records(package):
+            if version in (None, fields["Version"]):
+                return fields
+        return None
+
+    def names(self, prefix):
+        """Names of the packages that begin with prefix."""
+        return self.call("apt-cache", "pkgnames", prefix,
+                         what="asking apt for package names").split()
+
+    def download(self, package, version, directory):
+        """Downloads a package unless it is there; returns the file."""
+        fields = self.record(package, version)
+        if not fields:
+            raise common.VmError(
+                f"apt does not know {package} version {version}; "
+                "run apt-get update (as root) and try again")
+        base = os.path.basename(fields["Filename"])
+        # apt writes the epoch's colon as %3a.
+        for name in (base, f"{package}_{version.replace(':', '%3a')}_"
+                           f"{fields['Architecture']}.deb"):
+            deb = directory / name
+            if deb.exists() and _sha256(deb) == fields["SHA256"]:
+                return deb
+        size = int(fields.get("Size", 0)) // 1000000
+        common.say(f"downloading {package} {version} ({size} MB)")
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory) as temp:
+            self.call("apt-get", "-q", "download", f"{package}={version}",
+                      what=f"downloading {package}", cwd=temp)
+            got = [f for f in os.listdir(temp) if f.endswith(".deb")]
+            if len(got) != 1 or \
+                    _sha256(os.path.join(temp, got[0])) != fields["SHA256"]:
+                raise common.VmError(f"the download of {package} does not have "
+                                     "the hash apt knows for it")
+            os.rename(os.path.join(temp, got[0]), directory / base)
+        return directory / base
+
+
+KEYRING = "usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def mirror():
+    """The Debian mirror of apt's own configuration."""
+    text = Apt().call("apt-get", "indextargets", "--format",
+                      "$(ORIGIN) $(COMPONENT) $(LABEL) $(REPO_URI)",
+                      "Created-By: Packages", what="asking apt for its mirrors")
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 4 and words[:3] == ["Debian", "main", "Debian"]:
+            return words[3]
+    raise common.VmError("apt has no Debian mirror configured, or apt-get update "
+                         "has never run", common.EXIT_USAGE)
+
+
+def private_apt(suite):
+    """apt for another suite of the same mirror, with a root in the cache.
+
+    Signatures are checked with Debian's keyring.  If the host's is too old for
+    that suite, the newest the host's own suite offers is tried, for these
+    packages only.
+    """
+    root = common.cache_dir() / "apt" / suite
+    for directory in ("etc", "lists/partial", "cache/archives/partial"):
+        (root / directory).mkdir(parents=True, exist_ok=True)
+    (root / "status").touch()
+    apt = Apt((f"Dir::Etc={root}/etc", f"Dir::Etc::sourcelist={root}/sources.list",
+               f"Dir::Etc::sourceparts={root}/none", f"Dir::State::lists={root}/lists",
+               f"Dir::State::status={root}/status", f"Dir::Cache={root}/cache",
+               "APT::Update::Error-Mode=any", "Acquire::Languages=none"))
+    uri = mirror()
+    failure = None
+    with common.locked(f"apt-{suite}"):
+        for keyring in _keyrings(root):
+            (root / "sources.list").write_text(
+                f"deb [signed-by={keyring}] {uri} {suite} main\n", encoding="ascii")
+            common.say(f"reading the list of packages in {suite}")
+            try:
+                apt.call("apt-get", "-q", "update", what=f"asking {uri} for {suite}")
+                return apt
+            except common.VmError as err:
+                failure = err
+    raise common.VmError(f"{failure}\n{suite} cannot be used: the mirror lacks it, "
+                         "or it is signed by keys this host does not have",
+                         common.EXIT_USAGE)
+
+
+def _keyrings(root):
+    host = os.path.join("/", KEYRING)
+    if os.path.exists(host):
+        yield host
+    name = "debian-archive-keyring"
+    host_apt = Apt()
+    newest = host_apt.record(name)
+    if newest:
+        deb = host_apt.download(name, newest["Version"], common.cache_dir() / "debs")
+        unpack(deb, root / "keyring")
+        yield root / "keyring" / KEYRING
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def depends(fields, pattern):
+    """[(name, version or None)] of a record's dependencies that match."""
+    found = []
+    for entry in fields.get("Depends", "").split(","):
+        match = re.match(r"\s*([a-z0-9][a-z0-9.+-]*)(?:\s*\(= ([^)]+)\))?", entry)
+        if match and re.match(pattern, match.group(1)):
+            found.append(match.groups())
+    return found
+
+
+def unpack(deb, directory):
+    """Unpacks a package's files."""
+    common.command([common.need_tool("dpkg-deb", "dpkg"), "-x", deb, directory],
+                   f"unpacking {deb.name}")
+
+
+def members(deb, pattern, names, directory):
+    """Takes some files out of the source tarball inside a linux-source package.
+
+    names are paths below the source tree's top.  Returns those that are missing.
+    """
+    with tempfile.TemporaryDirectory(dir=directory.parent) as temp:
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)],
+                              stdout=subprocess.PIPE) as package:
+            done = subprocess.run(["tar", "-C", temp, "-xf", "-", "--wildcards",
+                                   "./usr/src/" + pattern], stdin=package.stdout,
+                                  check=False)
+        if package.returncode or done.returncode:
+            raise common.VmError(f"{deb} cannot be read")
+        tarballs = list(_walk_files(temp))
+        if len(tarballs) != 1:
+            raise common.VmError(f"{deb.name} does not hold one tarball {pattern}")
+        top = re.sub(r"\.tar\.\w+$", "", os.path.basename(tarballs[0]))
+        common.say(f"reading {os.path.basename(tarballs[0])}")
+        done = subprocess.run(
+            ["tar", "-C", str(directory), "-xf", tarballs[0],
+             "--strip-components=1", "--occurrence=1",
+             *[f"{top}/{n}" for n in names]],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            check=False)
+    missing = [n for n in names if not (directory / n).exists()]
+    if done.returncode and not missing:
+        raise common.VmError(f"unpacking {deb.name}: {done.stderr.strip()}")
+    return missing
+
+
+def _walk_files(directory):
+    for base, _, files in os.walk(directory):
+        for name in files:
+            yield os.path.join(base, name)
+
+
+def remove(path):
+    """Removes a file or a tree, if it is there."""
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.unlink(path)
