@@ -168,9 +168,35 @@ static inline bool wait_until_state(pid_t tid, char state, int timeout_ms)
 	return true;
 }
 
+/*
+ * A task says that it sleeps before it leaves the processor; this file tells
+ * whether it has.  Who may not read it has to do with the state.
+ */
+static inline bool off_processor(pid_t tid)
+{
+	char path[64], buf[16] = "";
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	len = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	return len <= 0 || strncmp(buf, "running", 7);
+}
+
 static inline bool wait_until_sleeping(pid_t tid, int timeout_ms)
 {
-	return wait_until_state(tid, 'S', timeout_ms);
+	int64_t deadline = now_ns() + timeout_ms * 1000000LL;
+
+	while (task_state(tid) != 'S' || !off_processor(tid)) {
+		if (now_ns() > deadline)
+			return false;
+		breathe();
+	}
+	return true;
 }
 
 /*
