@@ -24,7 +24,7 @@ struct mutex *mye_table_stripe(struct mye_instance *inst, int fd)
 	return &inst->stripes[fd & (MYE_STRIPES - 1)];
 }
 
-/* In front of the older ones; the slot has been reserved unless it was used. */
+/* In front of the older ones.  -ENOMEM if the slot's node is not there. */
 static int mye_table_link(struct mye_watch *w)
 {
 	struct xarray *xa = &w->instance->table;
@@ -53,14 +53,13 @@ int mye_table_insert(struct mye_watch *w)
 	int err;
 
 	lockdep_assert_held(mye_table_stripe(w->instance, w->fd));
-	do {
+	/* Mostly the slot is there, or memory for it; else ask without haste. */
+	while (mye_table_link(w)) {
 		err = xa_reserve(xa, w->fd, GFP_KERNEL_ACCOUNT);
 		if (err)
 			return err;
-		/* Fails only if an older watch left the slot in between. */
-		err = mye_table_link(w);
-	} while (err == -ENOMEM);
-	return err;
+	}
+	return 0;
 }
 
 void mye_table_remove(struct mye_watch *w)

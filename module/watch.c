@@ -161,21 +161,24 @@ struct mye_watch *mye_watch_new(struct mye_instance *inst, struct file *file,
 				int fd, const struct epoll_event *event)
 {
 	struct mye_watch *w;
+	unsigned int nr;
 
-	w = kmem_cache_zalloc(mye_watch_cache, GFP_KERNEL_ACCOUNT);
+	w = kmem_cache_alloc(mye_watch_cache, GFP_KERNEL_ACCOUNT);
 	if (!w)
 		return NULL;
-	atomic_set(&w->state, MYE_CLAIMED);
-	w->lane = mye_lane_nth(inst, raw_smp_processor_id() &
-			       (smp_load_acquire(&inst->nr_lanes) - 1)); /* grow */
-	w->instance = inst;
+	nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+	*w = (struct mye_watch) {
+		.state = ATOMIC_INIT(MYE_CLAIMED),
+		.lane = mye_lane_nth(inst, raw_smp_processor_id() & (nr - 1)),
+		.instance = inst,
+		.mask = event->events,
+		.data = event->data,
+		.fd = fd,
+		.file = file,
+		.nested = mye_instance_of(file),
+		.refs = REFCOUNT_INIT(1),
+	};
 	spin_lock_init(&w->lock);
-	w->mask = event->events;
-	w->data = event->data;
-	w->fd = fd;
-	w->file = file;
-	w->nested = mye_instance_of(file);
-	refcount_set(&w->refs, 1);
 	return w;
 }
 
