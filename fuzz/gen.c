@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Makes a program from a seed.
+ *
+ * A rough idea of which slots are in use keeps most operations meaningful; one
+ * in eight takes any slot, used or not.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "prog.h"
+#include "util.h"
+
+#define NOTHING 255
+
+#define MAX_MAXEVENTS (INT_MAX / sizeof(struct epoll_event))
+
+/* What the program made so far probably has open; kind of file or NOTHING */
+struct gen {
+	struct rng r;
+	int mixed;
+	uint8_t file[NR_FILES];
+	uint8_t inst[NR_INSTS];
+	int skip;
+};
+
+static const uint32_t bits[] = {
+	EPOLLIN, EPOLLIN, EPOLLIN, EPOLLIN, EPOLLOUT, EPOLLIN | EPOLLOUT,
+	EPOLLIN | EPOLLOUT, EPOLLIN | EPOLLRDHUP, EPOLLPRI, EPOLLIN | EPOLLPRI,
+	EPOLLRDHUP, 0, EPOLLRDNORM, EPOLLWRNORM | EPOLLRDBAND,
+	EPOLLIN | EPOLLERR | EPOLLHUP, 0xffff,
+};
+
+static const uint32_t modes[] = {
+	0, 0, 0, 0, EPOLLET, EPOLLET, EPOLLET, EPOLLONESHOT, EPOLLONESHOT,
+	EPOLLET | EPOLLONESHOT, EPOLLEXCLUSIVE, EPOLLEXCLUSIVE | EPOLLET,
+};
+
+static int any_of(struct gen *g, const uint8_t *slots, int nr, int used)
+{
+	int i = below(&g->r, nr), n;
+
+	if (rarely(&g->r, 8))
+		return i;
+	for (n = 0; n < nr; n++, i = (i + 1) % nr) {
+		if (!(slots[i] != NOTHING) == !used)
+			return i;
+	}
+	return i;
+}
+
+static int used_file(struct gen *g)
+{
+	return any_of(g, g->file, NR_FILES, 1);
+}
+
+static int free_file(struct gen *g)
+{
+	return any_of(g, g->file, NR_FILES, 0);
+}
+
+static int used_inst(struct gen *g)
+{
+	return any_of(g, g->inst, NR_INSTS, 1);
+}
+
+static int file_like(struct gen *g, uint32_t kinds)
+{
+	int i = below(&g->r, NR_FILES), n;
+
+	for (n = 0; n < NR_FILES; n++, i = (i + 1) % NR_FILES) {
+		if (g->file[i] != NOTHING && (kinds & (1U << g->file[i])))
+			return i;
+	}
+	return used_file(g);
+}
+
+#define LISTENERS (1U << FILE_TCP4_LISTEN | 1U << FILE_TCP6_LISTEN | \
+		   1U << FILE_UNIX_LISTEN)
+#define UNIXES (1U << FILE_UNIX_STREAM | 1U << FILE_UNIX_DGRAM | \
+		1U << FILE_UNIX_SEQPACKET)
+#define STREAMS (1U << FILE_TCP4 | 1U << FILE_TCP6 | 1U << FILE_UNIX_STREAM | \
+		 1U << FILE_UNIX_SEQPACKET)
+#define TCPS (1U << FILE_TCP4 | 1U << FILE_TCP6)
+
+static uint32_t event_bits(struct gen *g)
+{
+	uint32_t events = pick(&g->r, bits) | pick(&g->r, modes);
+
+	if (rarely(&g->r, 32))
+		events |= 1U << below(&g->r, 32);
+	/* A wake-up source is a device in sysfs: dear. */
+	if (!rarely(&g->r, 256))
+		events &= ~EPOLLWAKEUP;
+	return events;
+}
+
+static void make_inst(struct gen *g, struct op *op)
+{
+	op->a = any_of(g, g->inst, NR_INSTS, 0);
+	op->b = rarely(&g->r, 4) ? HOW_OPEN : HOW_CREATE;
+	if (g->mixed && op->a >= FIRST_MIXED)
+		op->b = HOW_MIXED;
+	op->x = rarely(&g->r, 2) ? EPOLL_CLOEXEC : 0;
+	if (rarely(&g->r, 32))
+		op->x |= 1U << below(&g->r, 32);
+	if (!(op->x & ~EPOLL_CLOEXEC))
+		g->inst[op->a] = op->b;
+}
+
+/* Within its class of slots, see FIRST_MIXED. */
+static void make_inst_dup(struct gen *g, struct op *op)
+{
+	op->a = used_inst(g);
+	op->b = below(&g->r, NR_INSTS);
+	if (g->mixed && !(op->a < FIRST_MIXED) != !(op->b < FIRST_MIXED))
+		op->b = op->a;
+	if (g->inst[op->a] != NOTHING)
+		g->inst[op->b] = g->inst[op->a];
+}
+
+static void make_file(struct gen *g, struct op *op)
+{
+	static const uint8_t kinds[] = {
+		FILE_EVENTFD, FILE_EVENTFD, FILE_EVENTFD, FILE_SEMAPHORE,
+		FILE_PIPE, FILE_PIPE, FILE_PIPE, FILE_UNIX_STREAM,
+		FILE_UNIX_STREAM, FILE_UNIX_DGRAM, FILE_UNIX_SEQPACKET,
+		FILE_UNIX_LISTEN, FILE_TIMERFD, FILE_SIGNALFD,
+		FILE_PTY, FILE_TCP4_LISTEN, FILE_TCP6_LISTEN, FILE_TCP4,
+		FILE_TCP6, FILE_UDP4, FILE_UDP6,
+	};
+	static const uint8_t odd[] = { FILE_NULL, FILE_DIR, FILE_PATH };
+
+	op->c = rarely(&g->r, 24) ? pick(&g->r, odd) : pick(&g->r, kinds);
+	op->a = free_file(g);
+	g->file[op->a] = op->c;
+	op->b = free_file(g);
+	if (op->b != op->a)
+		g->file[op->b] = op->c;
+}
+
+static void make_dup(struct gen *g, struct op *op)
+{
+	op->a = used_file(g);
+	op->b = rarely(&g->r, 3) ? used_file(g) : free_file(g);
+	if (g->file[op->a] != NOTHING)
+		g->file[op->b] = g->file[op->a];
+}
+
+static int target_ref(struct gen *g, int inst)
+{
+	int target;
+
+	if (!rarely(&g->r, 5))
+		return used_file(g);
+	target = used_inst(g);
+	/* In a mixed program only mixed ones watch, and never each other. */
+	if (g->mixed && inst >= FIRST_MIXED && target >= FIRST_MIXED)
+		target -= FIRST_MIXED;
+	if (g->mixed && inst < FIRST_MIXED && target < FIRST_MIXED)
+		target = FIRST_MIXED + target % (NR_INSTS - FIRST_MIXED);
+	return NR_FILES + target;
+}
+
+static void make_ctl(struct gen *g, struct op *op)
+{
+	static const uint32_t odd[] = { 0, 4, 77, 0x80000000U, ~0U };
+	int inst = used_inst(g);
+
+	op->a = rarely(&g->r, 64) ? used_file(g) : NR_FILES + inst;
+	op->b = target_ref(g, inst);
+	if (rarely(&g->r, 64))
+		op->x = pick(&g->r, odd);
+	else
+		op->x = rarely(&g->r, 8) ? EPOLL_CTL_DEL :
+			rarely(&g->r, 3) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	op->c = rarely(&g->r, 64) ? 1 + below(&g->r, 2) : EVENT_GOOD;
+	op->y = event_bits(g);
+	op->data = rng_next(&g->r);
+}
+
+static void make_wait(struct gen *g, struct op *op)
+{
+	/* Which event is the first that does not fit into a buffer */
+	static const uint32_t fault_at[] = {
+		[BUF_GOOD] = ~0U, [BUF_NULL] = 1, [BUF_KERNEL] = ~0U,
+		[BUF_SHORT0] = 1, [BUF_SHORT3] = 4,
+	};
+	static const uint32_t few[] = { 1, 1, 2, 3, 8, 16, 64, 512, MAX_MAXEVENTS };
+	static const uint32_t bad[] = { 0, ~0U, MAX_MAXEVENTS + 1, 0x7fffffff,
+					0x80000000U };
+
+	op->a = rarely(&g->r, 128) ? used_file(g) : NR_FILES + used_inst(g);
+	op->b = rarely(&g->r, 8) ? below(&g->r, NR_CALLS) : CALL_WAIT;
+	op->c = rarely(&g->r, 24) ? 1 + below(&g->r, 4) : BUF_GOOD;
+	op->x = rarely(&g->r, 32) ? pick(&g->r, bad) : pick(&g->r, few);
+	/* See check_after_fault(). */
+	if (op->x <= MAX_MAXEVENTS && op->x > fault_at[op->c])
+		op->x = fault_at[op->c];
+	op->y = rarely(&g->r, 512) ? TIME_MS : TIME_ZERO;
+	if (op->b == CALL_PWAIT2 && rarely(&g->r, 8))
+		op->y = TIME_BAD;
+}
+
+static void make_look(struct gen *g, struct op *op)
+{
+	op->a = used_inst(g);
+	op->b = rarely(&g->r, 3);
+	op->x = rarely(&g->r, 4) ? below(&g->r, 0x10000) : 0xffff;
+}
+
+static void make_io(struct gen *g, struct op *op)
+{
+	static const uint32_t sizes[] = { 1, 8, 8, 8, 100, 1000, 5000 };
+
+	op->a = used_file(g);
+	op->x = pick(&g->r, sizes);
+}
+
+static void make_other(struct gen *g, struct op *op)
+{
+	switch (op->kind) {
+	case OP_INST_CLOSE:
+		op->a = used_inst(g);
+		g->inst[op->a] = NOTHING;
+		break;
+	case OP_CLOSE:
+		op->a = used_file(g);
+		g->file[op->a] = NOTHING;
+		break;
+	case OP_URGENT:
+	case OP_RESET:
+		op->a = file_like(g, TCPS);
+		break;
+	case OP_SHUTDOWN:
+		op->a = file_like(g, STREAMS);
+		op->x = below(&g->r, 4);
+		break;
+	case OP_TIMER:
+		op->a = file_like(g, 1U << FILE_TIMERFD);
+		op->x = !rarely(&g->r, 3);
+		break;
+	case OP_FORK:
+		op->x = 1 + below(&g->r, 8);
+		break;
+	}
+}
+
+static void make_connect(struct gen *g, struct op *op)
+{
+	int from = file_like(g, LISTENERS);
+
+	op->a = op->kind == OP_CONNECT ? free_file(g) : from;
+	op->b = op->kind == OP_CONNECT ? from : free_file(g);
+	g->file[op->kind == OP_CONNECT ? op->a : op->b] = FILE_TCP4;
+}
+
+static void make_pass(struct gen *g, struct op *op)
+{
+	op->a = file_like(g, UNIXES);
+	if (op->kind == OP_RECV_FD)
+		op->b = below(&g->r, NR_REFS);
+	else
+		op->b = rarely(&g->r, 4) ? NR_FILES + used_inst(g) : used_file(g);
+	/* What comes out of a socket might land in a slot of another class. */
+	if (g->mixed && IS_INST(op->b))
+		op->b = used_file(g);
+}
+
+static const struct {
+	uint8_t kind;
+	uint8_t weight;
+	void (*make)(struct gen *g, struct op *op);
+} table[] = {
+	{ OP_INST, 12, make_inst },	{ OP_INST_DUP, 3, make_inst_dup },
+	{ OP_INST_CLOSE, 4, make_other }, { OP_FILE, 40, make_file },
+	{ OP_DUP, 12, make_dup },	{ OP_CLOSE, 30, make_other },
+	{ OP_CTL, 200, make_ctl },	{ OP_WAIT, 190, make_wait },
+	{ OP_POLL, 30, make_look },	{ OP_FDINFO, 3, make_look },
+	{ OP_WRITE, 110, make_io },	{ OP_READ, 70, make_io },
+	{ OP_FILL, 10, make_io },	{ OP_DRAIN, 25, make_io },
+	{ OP_URGENT, 4, make_other },	{ OP_SHUTDOWN, 5, make_other },
+	{ OP_RESET, 3, make_other },	{ OP_CONNECT, 10, make_connect },
+	{ OP_ACCEPT, 10, make_connect }, { OP_TIMER, 10, make_other },
+	{ OP_SEND_FD, 8, make_pass },	{ OP_RECV_FD, 8, make_pass },
+	{ OP_FORK, 2, make_other },	{ OP_HOLD, 1, make_other },
+	{ OP_LET_GO, 3, make_other },	{ OP_SIGNAL, 4, make_other },
+};
+
+static void make_any(struct gen *g, struct op *op)
+{
+	uint32_t sum = 0, at;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++)
+		sum += table[i].weight;
+	at = below(&g->r, sum);
+	for (i = 0; at >= table[i].weight; i++)
+		at -= table[i].weight;
+	op->kind = table[i].kind;
+	table[i].make(g, op);
+}
+
+/* The start every program has: something to work with. */
+static void make_start(struct gen *g, struct op *op, int nr)
+{
+	if (nr < 3) {
+		op->kind = OP_INST;
+		op->a = nr < 2 ? nr : FIRST_MIXED;
+		op->b = g->mixed && nr == 2 ? HOW_MIXED : HOW_CREATE;
+		g->inst[op->a] = op->b;
+	} else {
+		op->kind = OP_FILE;
+		make_file(g, op);
+	}
+}
+
+void prog_make(struct prog *p, uint64_t seed, uint64_t nr, int steps)
+{
+	struct gen g;
+	int i;
+
+	memset(&g, 0, sizeof(g));
+	memset(g.file, NOTHING, sizeof(g.file));
+	memset(g.inst, NOTHING, sizeof(g.inst));
+	rng_seed(&g.r, seed, nr);
+	g.mixed = rarely(&g.r, 4);
+	memset(p->op, 0, steps * sizeof(p->op[0]));
+	p->len = steps;
+	for (i = 0; i < steps; i++) {
+		if (i < 8)
+			make_start(&g, &p->op[i], i);
+		else
+			make_any(&g, &p->op[i]);
+	}
+}

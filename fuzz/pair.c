@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Operations on instances: on the left and on the right, and compared.
+ *
+ * Where docs/conformance.d says that the two differ, the answer of each side is
+ * worked out here and demanded; nothing is let pass because it is "known to
+ * differ".
+ */
+#include <limits.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "backend.h"
+#include "util.h"
+#include "world.h"
+
+#define MAX_EVENTS	512
+#define ADDRESS_LIMIT	((void *)0xffff800000000000UL)
+#define MAX_MAXEVENTS	(INT_MAX / (int)sizeof(struct epoll_event))
+
+/* What a call said; @ret and @err only, or events as well */
+struct answer {
+	int ret;
+	int err;
+	struct epoll_event ev[MAX_EVENTS];
+};
+
+enum kind_of_ep { EP_CLOSED, EP_OTHER, EP_INSTANCE };
+
+static struct answer left, right;
+
+/* Two pages, the second not mapped, for arguments at the end of memory. */
+static char *page_end;
+
+void pair_start(void)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	char *two = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct epoll_event ev;
+
+	if (two == MAP_FAILED || munmap(two + page, page))
+		broken("mmap");
+	page_end = two + page;
+	world.fd_first = native_wait(-1, &ev, 0, 0) < 0 && errno == EBADF;
+}
+
+static int left_fd(int ref)
+{
+	return IS_INST(ref) ? LEFT_FD(INST_OF(ref)) : FILE_FD(ref);
+}
+
+static int right_fd(int ref)
+{
+	return IS_INST(ref) ? RIGHT_FD(INST_OF(ref)) : FILE_FD(ref);
+}
+
+/* Not open, or as good as */
+bool is_closed(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 || (flags & O_PATH);
+}
+
+static enum kind_of_ep kind_of(int ref)
+{
+	if (is_closed(left_fd(ref)))
+		return EP_CLOSED;
+	return IS_INST(ref) ? EP_INSTANCE : EP_OTHER;
+}
+
+static bool is_mixed(int ref)
+{
+	return IS_INST(ref) && world.mixed[INST_OF(ref)] &&
+	       !is_closed(left_fd(ref));
+}
+
+static const struct backend *right_backend(int ref)
+{
+	return is_mixed(ref) ? &backend_native : &backend_myepoll;
+}
+
+/* Files that native epoll answers with EPERM, of those in file.c */
+static bool cannot_be_polled(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		broken("fstat");
+	return S_ISDIR(st.st_mode) ||
+	       (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
+}
+
+static bool breaks(const char *how)
+{
+	return world.breakage && !strcmp(world.breakage, how);
+}
+
+static void describe(char *text, size_t size, const struct answer *a)
+{
+	size_t at = 0;
+	int i;
+
+	if (a->ret < 0) {
+		snprintf(text, size, "-1 %s", strerrorname_np(a->err));
+		return;
+	}
+	at += snprintf(text, size, "%d", a->ret);
+	for (i = 0; i < a->ret && at < size; i++)
+		at += snprintf(text + at, size - at, " %x:%llx", a->ev[i].events,
+			       (unsigned long long)a->ev[i].data.u64);
+}
+
+static void differs(const char *what)
+{
+	char l[1500], r[1500];
+
+	describe(l, sizeof(l), &left);
+	describe(r, sizeof(r), &right);
+	differ("%s\n    left:  %s\n    right: %s", what, l, r);
+}
+
+static void answer_is(const char *side, const struct answer *a, int ret, int err)
+{
+	if (a->ret != ret || (ret < 0 && a->err != err))
+		differ("%s side: %d %s where %d %s is due", side, a->ret,
+		       strerrorname_np(a->err), ret, strerrorname_np(err));
+}
+
+static void say(struct answer *a, int ret)
+{
+	a->ret = ret;
+	a->err = errno;
+}
+
+static void compare(const char *what)
+{
+	if (left.ret != right.ret || (left.ret < 0 && left.err != right.err))
+		differs(what);
+}
+
+static int by_data(const void *a, const void *b)
+{
+	const struct epoll_event *l = a, *r = b;
+
+	return l->data.u64 < r->data.u64 ? -1 : l->data.u64 > r->data.u64;
+}
+
+static void sort_events(struct answer *a)
+{
+	if (a->ret > 0)
+		qsort(a->ev, a->ret, sizeof(a->ev[0]), by_data);
+}
+
+static void compare_events(void)
+{
+	compare("wait");
+	if (left.ret > 0 &&
+	    memcmp(left.ev, right.ev, left.ret * sizeof(left.ev[0])))
+		differs("wait");
+}
+
+/* create */
+
+static int make_left(const struct op *op, int flags)
+{
+	return native_create(flags);
+}
+
+static int make_right(const struct op *op, int flags)
+{
+	if (op->b == HOW_MIXED)
+		return native_create(flags);
+	if (op->b == HOW_OPEN)
+		return open(MYEPOLL_DEVICE, O_RDWR | (flags & O_CLOEXEC));
+	return ours_create(flags);
+}
+
+static void create(const struct op *op)
+{
+	int flags = op->b == HOW_OPEN ? op->x & EPOLL_CLOEXEC : op->x;
+
+	say(&left, make_left(op, flags));
+	say(&right, make_right(op, flags));
+	if (!(left.ret < 0) != !(right.ret < 0) ||
+	    (left.ret < 0 && left.err != right.err))
+		differ("create: %d %s, %d %s", left.ret,
+		       strerrorname_np(left.err), right.ret,
+		       strerrorname_np(right.err));
+	if (left.ret < 0)
+		return;
+	slot_take(left.ret, LEFT_FD(op->a));
+	slot_take(right.ret, RIGHT_FD(op->a));
+	world.mixed[op->a] = op->b == HOW_MIXED;
+}
+
+static void dup_pair(const struct op *op)
+{
+	if (op->a == op->b || is_closed(LEFT_FD(op->a)))
+		return;
+	if (dup3(LEFT_FD(op->a), LEFT_FD(op->b), O_CLOEXEC) < 0 ||
+	    dup3(RIGHT_FD(op->a), RIGHT_FD(op->b), O_CLOEXEC) < 0)
+		broken("dup3 of instances");
+	world.mixed[op->b] = world.mixed[op->a];
+}
+
+static void close_pair(const struct op *op)
+{
+	if (!close(LEFT_FD(op->a)) != !close(RIGHT_FD(op->a)))
+		differ("close");
+}
+
+/* ctl */
+
+static struct epoll_event *event_at(const struct op *op, struct epoll_event *ev)
+{
+	if (op->c == EVENT_NULL)
+		return NULL;
+	return op->c == EVENT_EDGE ? (void *)(page_end - 6) : ev;
+}
+
+static int break_ctl(const struct op *op, int ret, struct epoll_event *ev)
+{
+	if (breaks("errno") && ret < 0 && errno == ENOENT)
+		errno = EINVAL;
+	return ret;
+}
+
+static void ctl_on(struct answer *a, const struct backend *be,
+		   const struct op *op, int ep, int fd)
+{
+	struct epoll_event ev = { .events = op->y, .data.u64 = op->data };
+	int ret;
+
+	if (be->ours && breaks("edge") && op->x == EPOLL_CTL_MOD)
+		ev.events &= ~EPOLLET;
+	ret = be->ctl(ep, op->x, fd, event_at(op, &ev));
+	say(a, be->ours ? break_ctl(op, ret, &ev) : ret);
+}
+
+static bool bad_event(const struct op *op)
+{
+	return op->x != EPOLL_CTL_DEL && op->c != EVENT_GOOD;
+}
+
+/* A file that is no instance says what it says to any number unknown to it. */
+static int ours_error(int ref, enum kind_of_ep kind)
+{
+	if (kind == EP_CLOSED)
+		return EBADF;
+	if (ioctl(right_fd(ref), _IO(MYEPOLL_IOC_TYPE, 0x7f), 0) != -1)
+		broken("an ioctl that cannot be");
+	return errno;
+}
+
+/* What native says if the instance's descriptor is no instance. */
+static int native_ctl_error(const struct op *op, enum kind_of_ep kind)
+{
+	if (bad_event(op))
+		return EFAULT;
+	if (kind == EP_CLOSED || is_closed(left_fd(op->b)))
+		return EBADF;
+	if (!IS_INST(op->b) && cannot_be_polled(left_fd(op->b)))
+		return EPERM;
+	return EINVAL;
+}
+
+/* docs/conformance.d: ours refuses to watch a native instance, with ELOOP. */
+static bool wants_native_target(const struct op *op)
+{
+	return right_backend(op->a)->ours && op->x == EPOLL_CTL_ADD &&
+	       is_mixed(op->b) && !bad_event(op) && !(op->y & EPOLLEXCLUSIVE);
+}
+
+/* And native cannot know that ours is an instance: it takes EPOLLEXCLUSIVE. */
+static bool wants_exclusive_instance(const struct op *op)
+{
+	return is_mixed(op->a) && op->x == EPOLL_CTL_ADD && IS_INST(op->b) &&
+	       !is_mixed(op->b) && !is_closed(left_fd(op->b)) &&
+	       !bad_event(op) && (op->y & EPOLLEXCLUSIVE);
+}
+
+static void ctl(const struct op *op)
+{
+	enum kind_of_ep kind = kind_of(op->a);
+	bool skip_left = kind == EP_INSTANCE && wants_native_target(op);
+	bool skip_right = wants_exclusive_instance(op);
+
+	sentinel_drain();
+	if (!skip_left)
+		ctl_on(&left, &backend_native, op, left_fd(op->a), left_fd(op->b));
+	if (!skip_right)
+		ctl_on(&right, right_backend(op->a), op, right_fd(op->a),
+		       right_fd(op->b));
+	if (skip_left) {
+		answer_is("right", &right, -1, ELOOP);
+	} else if (skip_right) {
+		answer_is("left", &left, -1, EINVAL);
+	} else if (kind == EP_INSTANCE) {
+		compare("ctl");
+	} else {
+		answer_is("left", &left, -1, native_ctl_error(op, kind));
+		answer_is("right", &right, -1, ours_error(op->a, kind));
+	}
+}
+
+/* wait */
+
+static struct epoll_event *buffer_of(const struct op *op, struct answer *a)
+{
+	const size_t half = sizeof(a->ev[0]) / 2;
+
+	memset(a->ev, 0xa5, sizeof(a->ev));
+	switch (op->c) {
+	case BUF_NULL:
+		return NULL;
+	case BUF_KERNEL:
+		return ADDRESS_LIMIT;
+	case BUF_SHORT0:
+		return (void *)(page_end - half);
+	case BUF_SHORT3:
+		return (void *)(page_end - half - 3 * sizeof(a->ev[0]));
+	default:
+		return a->ev;
+	}
+}
+
+static int call_wait(const struct backend *be, const struct op *op, int ep,
+		     struct epoll_event *ev)
+{
+	struct timespec ts = { .tv_nsec = op->y == TIME_MS ? 1000000 :
+					  op->y == TIME_BAD ? 1000000000 : 0 };
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR1);
+	switch (op->b) {
+	case CALL_PWAIT:
+		return be->pwait(ep, ev, op->x, op->y == TIME_MS, &mask,
+				 KERNEL_SIGSETSIZE);
+	case CALL_PWAIT2:
+		return be->pwait2(ep, ev, op->x, &ts, &mask, KERNEL_SIGSETSIZE);
+	default:
+		return be->wait(ep, ev, op->x, op->y == TIME_MS);
+	}
+}
+
+static void break_wait(struct answer *a)
+{
+	struct epoll_event ev = a->ev[0];
+
+	if (breaks("lost") && a->ret >= 3)
+		a->ret--;
+	if (breaks("order") && a->ret >= 2) {
+		a->ev[0] = a->ev[1];
+		a->ev[1] = ev;
+	}
+}
+
+static void wait_on(struct answer *a, const struct backend *be,
+		    const struct op *op, int ep)
+{
+	struct epoll_event *ev = buffer_of(op, a);
+
+	say(a, call_wait(be, op, ep, ev));
+	if (a->ret > 0 && ev != a->ev)
+		memcpy(a->ev, ev, a->ret * sizeof(*ev));
+	if (be->ours)
+		break_wait(a);
+}
+
+/* What native says if the instance's descriptor is no instance. */
+static int native_wait_error(const struct op *op, enum kind_of_ep kind)
+{
+	int max = op->x;
+
+	if (op->b == CALL_PWAIT2 && op->y == TIME_BAD)
+		return EINVAL;
+	if (kind == EP_CLOSED && world.fd_first)
+		return EBADF;
+	if (max <= 0 || max > MAX_MAXEVENTS)
+		return EINVAL;
+	if (op->c == BUF_KERNEL)
+		return EFAULT;
+	return kind == EP_CLOSED ? EBADF : EINVAL;
+}
+
+/* The array ended before the events did, or was not there at all. */
+static bool faulted(const struct op *op, const struct answer *a)
+{
+	return (a->ret < 0 && a->err == EFAULT && op->c != BUF_KERNEL) ||
+	       (op->c == BUF_SHORT3 && a->ret == 3 && op->x > 3);
+}
+
+/*
+ * Edges and one-shots that come back to the queue after a fault wake those who
+ * poll the instance on the right, and not on the left: in the module a poll()
+ * does not wait for another thread's claims on them.  An outer edge shows that.
+ * To have the same history on both sides, wake the pollers on both.
+ */
+static void wake_pollers(int ref)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int fd = eventfd(1, EFD_CLOEXEC);
+
+	if (fd < 0 ||
+	    native_ctl(left_fd(ref), EPOLL_CTL_ADD, fd, &ev) ||
+	    right_backend(ref)->ctl(right_fd(ref), EPOLL_CTL_ADD, fd, &ev))
+		broken("waking pollers");
+	close(fd);
+}
+
+static void wait_pair(const struct op *op)
+{
+	enum kind_of_ep kind = kind_of(op->a);
+
+	sentinel_drain();
+	wait_on(&left, &backend_native, op, left_fd(op->a));
+	wait_on(&right, right_backend(op->a), op, right_fd(op->a));
+	if (kind == EP_INSTANCE) {
+		compare_events();
+		if (faulted(op, &left))
+			wake_pollers(op->a);
+		return;
+	}
+	answer_is("left", &left, -1, native_wait_error(op, kind));
+	answer_is("right", &right, -1, ours_error(op->a, kind));
+}
+
+/* poll, select */
+
+static void poll_pair(int slot, short events)
+{
+	struct pollfd pfd[2] = {
+		{ .fd = LEFT_FD(slot), .events = events },
+		{ .fd = RIGHT_FD(slot), .events = events },
+	};
+
+	sentinel_drain();
+	if (poll(pfd, 2, 0) < 0)
+		broken("poll");
+	if (pfd[0].revents != pfd[1].revents)
+		differ("poll: left %x, right %x", pfd[0].revents, pfd[1].revents);
+}
+
+static void select_pair(int slot)
+{
+	fd_set set[3];
+	struct timeval none = { 0 };
+	int i;
+
+	if (is_closed(LEFT_FD(slot)))
+		return;
+	sentinel_drain();
+	for (i = 0; i < 3; i++) {
+		FD_ZERO(&set[i]);
+		FD_SET(LEFT_FD(slot), &set[i]);
+		FD_SET(RIGHT_FD(slot), &set[i]);
+	}
+	if (select(RIGHT_FD(slot) + 1, &set[0], &set[1], &set[2], &none) < 0)
+		broken("select");
+	for (i = 0; i < 3; i++) {
+		if (!FD_ISSET(LEFT_FD(slot), &set[i]) !=
+		    !FD_ISSET(RIGHT_FD(slot), &set[i]))
+			differ("select: set %d of instance %d", i, slot);
+	}
+}
+
+void pair_op(const struct op *op)
+{
+	switch (op->kind) {
+	case OP_INST:
+		create(op);
+		break;
+	case OP_INST_DUP:
+		dup_pair(op);
+		break;
+	case OP_INST_CLOSE:
+		close_pair(op);
+		break;
+	case OP_CTL:
+		ctl(op);
+		break;
+	case OP_WAIT:
+		wait_pair(op);
+		break;
+	case OP_POLL:
+		if (op->b)
+			select_pair(op->a);
+		else
+			poll_pair(op->a, op->x);
+		break;
+	case OP_FDINFO:
+		fdinfo_pair(op->a);
+		break;
+	}
+}
+
+/*
+ * The module asks up to 16 files before it copies what they say.  If the copy
+ * then fails, those behind that turned out not to be ready have lost their place
+ * in the queue, which on the left they keep.  So while order is compared, waits
+ * that are to fault ask for no more files than come to the fault; here, at the
+ * end, for many, and what is there afterwards is compared without order.
+ */
+static void check_after_fault(void)
+{
+	struct op op = { .kind = OP_WAIT, .x = 64, .c = BUF_NULL };
+	int i;
+
+	for (i = 0; i < NR_INSTS; i++) {
+		if (is_closed(LEFT_FD(i)))
+			continue;
+		op.a = NR_FILES + i;
+		wait_pair(&op);
+		undisturbed();
+	}
+	op.x = MAX_EVENTS;
+	op.c = BUF_GOOD;
+	for (i = 0; i < NR_INSTS; i++) {
+		if (is_closed(LEFT_FD(i)))
+			continue;
+		op.a = NR_FILES + i;
+		sentinel_drain();
+		wait_on(&left, &backend_native, &op, LEFT_FD(i));
+		wait_on(&right, right_backend(op.a), &op, RIGHT_FD(i));
+		sort_events(&left);
+		sort_events(&right);
+		compare_events();
+		undisturbed();
+	}
+}
+
+/* At the end of a program: everything that can be seen of each instance. */
+void pair_check_all(void)
+{
+	struct op op = { .kind = OP_WAIT, .x = MAX_EVENTS };
+	int i, times;
+
+	for (i = 0; i < NR_INSTS; i++) {
+		if (is_closed(LEFT_FD(i)))
+			continue;
+		poll_pair(i, -1);
+		fdinfo_pair(i);
+		op.a = NR_FILES + i;
+		for (times = 0; times < 2; times++) {
+			wait_pair(&op);
+			undisturbed();
+		}
+	}
+	check_after_fault();
+}
