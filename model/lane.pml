@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Model of module/lane.c, and of the wake-ups in module/wait.c.
+ *
+ * Inlines use the caller's locals, see LOCALS.  M_* are mutations.
+ */
+#include "memory.pml"
+
+#define LOCALS	byte w = NONE, l, r, s, n, i, again; \
+	byte claims, back, counted, requeued, budget, sight, q, gen, before; \
+	bool faulted, hit, all
+
+/* mye_lane_ready() */
+inline lane_ready(l)
+{
+	r = mem[INBOX(l)] != 0;
+	if
+	:: r
+	:: else -> r = mem[LEN(l)] != 0
+	fi
+}
+
+/* mye_lanes_ready() */
+inline lanes_ready()
+{
+	lane_ready(0);
+#if NL > 1
+	if
+	:: r
+	:: else -> lane_ready(1)
+	fi
+#endif
+}
+
+/* mye_wake_one(): whichever, not the newest: more than the code does */
+inline wake_one()
+{
+	if
+	:: mem[WQN] == 0
+	:: else ->
+		atomic {
+			mem[WQLK] == 0 -> mem[WQLK] = 1;
+			n = NONE;
+			if
+			:: wq & BIT(0) -> n = 0
+			:: wq & BIT(1) -> n = 1
+			:: wq & BIT(2) -> n = 2
+#if NID > 3
+			:: wq & BIT(3) -> n = 3
+#endif
+#if NID > 4
+			:: wq & BIT(4) -> n = 4
+#endif
+			:: wq == 0
+			fi;
+#ifdef M_ENTRY_LATE
+			/* off the queue first, woken afterwards */
+			if
+			:: n != NONE -> wq = wq & ~BIT(n)
+			:: else
+			fi
+#else
+			if
+			:: n != NONE -> sleepy[n] = false
+			:: else
+			fi
+#endif
+		}
+		/* the last access to the entry: list_del_init_careful() */
+		atomic {
+			if
+			:: n != NONE ->
+				assert(entry[n]);
+#ifdef M_ENTRY_LATE
+				sleepy[n] = false;
+#else
+				wq = wq & ~BIT(n);
+#endif
+			:: else
+			fi;
+			mem[WQN] = (wq != 0);
+			mem[WQLK] = 0;
+			n = 0
+		}
+	fi
+}
+
+/* mye_wake_pollers() */
+inline wake_pollers()
+{
+	if
+	:: mem[PWQ] == 0
+	:: else -> pwoken = true
+	fi
+}
+
+/* mye_wake_next() */
+inline wake_next()
+{
+	if
+	:: mem[WQN] == 0
+	:: else ->
+		lanes_ready();
+		if
+		:: r -> r = 0; wake_one()
+		:: else
+		fi
+	fi
+}
+
+/* wake_up_nr() on mye_instance.settled: whichever, not in order */
+inline wake_settled(nr)
+{
+	if
+	:: mem[SETN] == 0
+	:: else ->
+#ifndef M_NO_SETTLED_WAKE
+		atomic {
+			mem[SETLK] == 0 -> n = nr;
+			do
+			:: n && (setq & BIT(0)) && sleepy[0] ->
+				sleepy[0] = false; setq = setq & ~BIT(0); n--
+			:: n && (setq & BIT(1)) && sleepy[1] ->
+				sleepy[1] = false; setq = setq & ~BIT(1); n--
+			:: n && (setq & BIT(2)) && sleepy[2] ->
+				sleepy[2] = false; setq = setq & ~BIT(2); n--
+#if NID > 3
+			:: n && (setq & BIT(3)) && sleepy[3] ->
+				sleepy[3] = false; setq = setq & ~BIT(3); n--
+#endif
+#if NID > 4
+			:: n && (setq & BIT(4)) && sleepy[4] ->
+				sleepy[4] = false; setq = setq & ~BIT(4); n--
+#endif
+			:: else -> break
+			od;
+			mem[SETN] = (setq != 0);
+			n = 0
+		}
+#else
+		skip
+#endif
+	fi
+}
+
+/* mye_lane_push(); the IDLE -> QUEUED exchange was the caller's */
+inline lane_push()
+{
+	lane_of[w] = id % NL;
+	atomic { MB -> mem[INBOX(id % NL)] = mem[INBOX(id % NL)] | BIT(w) }
+}
+
+#ifdef LOOK
+#define DECIDED	if :: KIND(w) == EDGE && s == QUEUED && taken[w] \
+		   :: else -> pending[w] = pending[w] | BIT(id) fi
+#else
+#define DECIDED	skip
+#endif
+
+/* mye_lane_hit_claimed(); s is what a failed exchange saw */
+inline hit_claimed()
+{
+#ifndef M_AGAIN_UNCOUNTED
+	atomic { MB -> mem[AGAINS]++ };
+#endif
+	atomic {
+		MB;
+		s = mem[STATE(w)];
+		if
+		:: s == CLAIMED -> mem[STATE(w)] = CLAIMED | AGAIN; hit = true; DECIDED
+		:: else
+		fi
+	}
+	if
+	:: hit
+	:: else ->
+#ifndef M_AGAIN_UNCOUNTED
+		atomic { MB -> mem[AGAINS]-- };
+#ifndef M_HIT_NO_WAKE
+		wake_settled(255)
+#else
+		skip
+#endif
+#else
+		skip
+#endif
+	fi
+}
+
+/* mye_lane_hit(), mye_watch_kick() but for the lock */
+inline lane_hit()
+{
+	hit = false;
+	atomic {
+		s = mem[STATE(w)];
+		if
+		:: s == QUEUED || s == (CLAIMED | AGAIN) -> DECIDED
+		:: else
+		fi
+	}
+	do
+	:: hit || s == QUEUED || s == (CLAIMED | AGAIN) -> break
+	:: !hit && s == IDLE ->
+		atomic {
+			MB;
+			s = mem[STATE(w)];
+			if
+			:: s == IDLE -> mem[STATE(w)] = QUEUED; hit = true
+			:: else
+			fi;
+			if
+			:: s == IDLE || s == QUEUED || s == (CLAIMED | AGAIN) -> DECIDED
+			:: else
+			fi
+		}
+		if
+		:: hit -> lane_push()
+		:: else
+		fi
+	:: !hit && s == CLAIMED ->
+		hit_claimed();
+		if
+		:: !hit -> atomic { if :: s == QUEUED || s == (CLAIMED | AGAIN) -> DECIDED :: else fi }
+		:: else
+		fi
+	od;
+	s = 0
+}
+
+/* mye_lane_drain(), with the lock */
+inline drain(l)
+{
+	atomic {
+		r = mem[INBOX(l)] != 0;
+		if
+		:: r ->
+#if !defined(M_DRAIN_NO_LEN) && !defined(M_DRAIN_LEN_LATE)
+			STORE(LEN(l), COUNT(gfifo[l]) + 1)
+#else
+			skip
+#endif
+		:: else
+		fi
+	}
+	if
+	:: r ->
+		atomic {
+			MB;
+			gfifo[l] = gfifo[l] | mem[INBOX(l)];
+			mem[INBOX(l)] = 0;
+#ifdef M_DRAIN_LEN_LATE
+			STORE(LEN(l), COUNT(gfifo[l]) + 1);
+#endif
+			STORE(LEN(l), COUNT(gfifo[l]));
+			r = 0
+		}
+	:: else
+	fi
+}
+
+/* mye_lane_change(), mye_lane_changed(); wraps after 8 changes */
+#ifdef LOOK
+#define CHANGE(l)	gseq[l] = (gseq[l] + 1) % 16; STORE(LSEQ(l), gseq[l])
+#define SHOW_CLAIMS(l)	STORE(CLAIMS(l), gclaims[l])
+#else
+#define CHANGE(l)	skip
+#define SHOW_CLAIMS(l)	skip
+#endif
+
+/* mye_lane_counts() */
+#ifdef M_CLAIMS_UNCOUNTED
+#define COUNTS(w)	false
+#else
+#define COUNTS(w)	(all || KIND(w) == LEVEL)
+#endif
+
+/* mye_lane_cut() of one watch */
+inline lane_cut(l)
+{
+	if
+	:: gfifo[l] & BIT(0) -> w = 0
+	:: gfifo[l] & BIT(1) -> w = 1
+	fi;
+	assert(!(claims & BIT(w)));
+	gfifo[l] = gfifo[l] & ~BIT(w);
+	claims = claims | BIT(w);
+	CHANGE(l);
+	STORE(STATE(w), CLAIMED);
+	if
+	:: COUNTS(w) -> counted = counted | BIT(w); gclaims[l]++
+	:: else -> counted = counted & ~BIT(w)
+	fi;
+#ifdef LOOK
+	if
+	:: KIND(w) == EDGE && !COUNTS(w) -> taken[w] = true; DUE_CLEAR(w)
+	:: else
+	fi;
+#endif
+	SHOW_CLAIMS(l);
+	STORE(LEN(l), COUNT(gfifo[l]));
+	CHANGE(l);
+	budget--
+}
+
+/* mye_lane_claim(), want == 1; budget is in and out, w the watch or NONE */
+inline lane_claim(l)
+{
+	w = NONE;
+	lane_ready(l);
+	if
+	:: r && budget ->
+		acquire(LLK(l));
+		drain(l);
+		atomic {
+			if
+			:: budget > COUNT(gfifo[l]) -> budget = COUNT(gfifo[l])
+			:: else
+			fi;
+			if
+			:: budget -> lane_cut(l)
+			:: else
+			fi;
+			STORE(LLK(l), 0);
+			r = 0
+		}
+#ifndef M_NO_A_CLAIM
+		MB;	/* (A), claimer */
+#endif
+	:: else -> r = 0
+	fi
+}
+
+/* The exchange CLAIMED -> IDLE of a settle; hit: it worked */
+inline settle_drop(w)
+{
+	atomic {
+		MB;
+		hit = mem[STATE(w)] == CLAIMED;
+#ifdef M_AGAIN_DROPPED
+		if
+		:: !hit -> mem[AGAINS]--; hit = true
+		:: else
+		fi;
+#endif
+		if
+		:: hit ->
+			mem[STATE(w)] = IDLE;
+			claims = claims & ~BIT(w);
+#ifdef LOOK
+			taken[w] = false;
+#endif
+		:: else
+		fi
+	}
+}
+
+/* mye_lane_settle_unlocked() of one watch */
+inline settle_unlocked(w)
+{
+	if
+	:: (claims & ~counted & ~back) & BIT(w) -> settle_drop(w)
+	:: else
+	fi
+}
+
+/* mye_lane_settle_one() */
+inline settle_one(l, w)
+{
+	if
+	:: (claims & BIT(w)) && lane_of[w] == l ->
+		atomic {
+			hit = false;
+			if
+			:: counted & BIT(w) -> gclaims[l]--
+			:: else
+			fi
+		}
+		if
+		:: back & BIT(w)
+		:: else -> settle_drop(w)
+		fi;
+		if
+		:: hit
+		:: else ->
+			atomic {
+				MB;
+				again = mem[STATE(w)] & AGAIN;
+				mem[STATE(w)] = QUEUED;
+				claims = claims & ~BIT(w);
+				gfifo[l] = gfifo[l] | BIT(w);
+				requeued++;
+#ifdef LOOK
+				taken[w] = false;
+#endif
+			}
+#ifndef M_AGAIN_UNCOUNTED
+			if
+			:: again -> atomic { MB -> mem[AGAINS]--; again = 0 }
+			:: else
+			fi
+#endif
+		fi
+	:: else
+	fi
+}
+
+/* mye_lane_settle_run() */
+inline settle_run(l)
+{
+	if
+	:: ((claims & 1) && lane_of[0] == l) || ((claims & 2) && lane_of[1] == l) ->
+		acquire(LLK(l));
+		drain(l);
+		atomic { CHANGE(l) };
+		settle_one(l, 0);
+#if NW > 1
+		settle_one(l, 1);
+#endif
+		atomic {
+			SHOW_CLAIMS(l);
+			STORE(LEN(l), COUNT(gfifo[l]));
+			CHANGE(l);
+			STORE(LLK(l), 0)
+		}
+	:: else
+	fi
+}
+
+/* mye_lane_settle(), mye_lane_settled() */
+inline settle()
+{
+	requeued = 0;
+	settle_unlocked(0);
+#if NW > 1
+	settle_unlocked(1);
+#endif
+	if
+	:: claims == 0
+	:: else ->
+		settle_run(0);
+#if NL > 1
+		settle_run(1);
+#endif
+#ifndef M_NO_C
+		MB;	/* (C) */
+#endif
+		s = (requeued -> requeued : 255);
+		wake_settled(s);
+		s = 0;
+		if
+		:: requeued -> wake_next()
+		:: else
+		fi;
+#ifndef M_FAULT_NO_POLL_WAKE
+		if
+		:: faulted -> wake_pollers()
+		:: else
+		fi
+#endif
+	fi;
+	atomic { requeued = 0; counted = 0; back = 0; hit = false; faulted = false; w = NONE }
+}
+
+/* mye_look_lane(): r ready, q busy, s the sequence number */
+inline look_lane(l)
+{
+	do
+	:: atomic { (mem[LSEQ(l)] & 1) == 0 -> s = mem[LSEQ(l)] };
+		lane_ready(l);
+		q = mem[CLAIMS(l)] != 0;
+		if
+		:: q
+		:: else -> q = mem[AGAINS] != 0
+		fi;
+#ifdef M_NO_SEQ
+		break
+#else
+		if
+		:: mem[LSEQ(l)] == s -> break
+		:: else
+		fi
+#endif
+	od
+}
+
+/* mye_look_once() */
+inline look_once()
+{
+	atomic { gen = 0; i = 0; sight = EMPTY };
+	do
+	:: i < NL ->
+		look_lane(i);
+		atomic {
+			gen = (gen + s) % 32;
+			if
+			:: r -> sight = READY; i = NL
+			:: !r && q -> sight = BUSY; i++
+			:: else -> i++
+			fi;
+			r = 0; q = 0; s = 0
+		}
+	:: else -> break
+	od
+}
+
+/* mye_look() */
+inline look()
+{
+	look_once();
+#if NL > 1 && !defined(M_ONE_LOOK)
+	do
+	:: sight == EMPTY ->
+		before = gen;
+		look_once();
+		if
+		:: gen == before -> break
+		:: else
+		fi
+	:: else -> break
+	od;
+	before = 0;
+#endif
+	atomic { gen = 0; i = 0 }
+}

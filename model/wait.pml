@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The life of an event: callback, lanes, passes, sleeping and waking.
+ *
+ * Processes call the real steps of module/{watch,lane,pass,wait,ctl}.c; which
+ * processes there are, a configuration says (model/run).  README.md has the
+ * rest.
+ */
+#include "lane.pml"
+
+/* What a waiter is like */
+#define TIMED	1	/* its time may be up at any time */
+#define MORTAL	2	/* a signal may come at any time it sleeps */
+#define FAULTY	4	/* its array can be bad */
+#define ZERO	8	/* timeout 0 */
+#define FATAL	16	/* that signal is fatal */
+
+#define PASS_LOCALS	bool got, expired, slept, signalled, in_time, woken, mask; \
+	byte wseq, v
+
+/*
+ * A file becomes ready and wakes its wait queue: mye_watch_wake(),
+ * mye_watch_event().  The data is stored under the lock of the queue.
+ */
+inline write_file()
+{
+#ifndef TWO_QUEUES
+	acquire(FLK(w));
+#endif
+	atomic {
+		if
+		:: KIND(w) == EDGE -> gdata[w]++
+		:: else -> gdata[w] = 1
+		fi;
+		hits[w]++;
+		STORE(DATA(w), gdata[w])
+	}
+#ifndef M_NO_A_CALLBACK
+	MB;	/* (A), (B): mye_watch_wake() */
+#endif
+	if
+	:: mem[MASK(w)] == 0
+	:: else ->
+		lane_hit();
+		wake_one();
+		wake_pollers()
+	fi;
+	atomic {
+#ifdef LOOK
+		if
+		:: (pending[w] & BIT(id)) && gdata[w] -> due = due | BIT(w)
+		:: else
+		fi;
+		pending[w] = pending[w] & ~BIT(id);
+#endif
+#ifndef TWO_QUEUES
+		STORE(FLK(w), 0);
+#endif
+		hit = false
+	}
+}
+
+proctype producer(byte id, file, writes)
+{
+	LOCALS;
+
+	do
+	:: writes -> w = file; write_file(); writes--
+	:: else -> break
+	od;
+	atomic { MB -> live-- }
+}
+
+/* mye_pin() and the poll() of mye_evaluate(): v */
+inline ask_file()
+{
+	atomic { mem[WLK(w)] == 0 -> mask = gmask[w]; wseq = gwseq[w] };
+	v = (mask -> mem[DATA(w)] : 0)
+}
+
+/* mye_pass_evaluate() of one watch */
+inline evaluate()
+{
+	ask_file();
+	if
+	:: mem[WSEQ(w)] != wseq -> ask_file()
+	:: else
+	fi
+}
+
+/* mye_disarm() */
+inline disarm()
+{
+	atomic {
+		mem[WLK(w)] == 0;
+#ifndef M_DISARM_BLINDLY
+		if
+		:: gwseq[w] == wseq ->
+#endif
+			mem[WLK(w)] = 1;
+			gmask[w] = false;
+			STORE(MASK(w), 0);
+			STORE(WLK(w), 0)
+#ifndef M_DISARM_BLINDLY
+		:: else
+		fi
+#endif
+	}
+}
+
+/* mye_pass_deliver(), mye_delivered(): one event, which is stored */
+inline deliver()
+{
+	atomic {
+		got = true;
+		reports[w]++;
+		if
+		:: KIND(w) == LEVEL -> back = back | BIT(w); reports[w] = 0
+		:: KIND(w) == EDGE ->
+			assert(reports[w] <= hits[w]);	/* no edge twice */
+#ifdef M_EDGE_BACK
+			back = back | BIT(w);
+#endif
+			if
+			:: v > seen[w] -> seen[w] = v
+			:: else
+			fi
+		:: KIND(w) == ONESHOT ->
+			assert(!(spent[w] & BIT(wseq)));	/* no shot twice */
+			spent[w] = spent[w] | BIT(wseq)
+		fi
+	}
+#ifndef M_NO_DISARM
+	if
+	:: KIND(w) == ONESHOT -> disarm()
+	:: else
+	fi
+#endif
+}
+
+/* mye_pass_lane(), room for one event */
+inline pass_lane(l)
+{
+	budget = 255;
+	do
+	:: !got && !faulted ->
+		lane_claim(l);
+		if
+		:: w == NONE -> break
+		:: else -> evaluate();
+			if
+			:: v && (kind & FAULTY) ->
+				atomic { back = back | BIT(w); faulted = true }
+			:: v -> deliver()
+			:: else
+			fi;
+			atomic { v = 0; wseq = 0; mask = false }
+		fi
+	:: else -> break
+	od;
+	atomic { budget = 0; w = NONE }
+}
+
+/* mye_pass(): begins anywhere, as mye_lane_start() does */
+inline pass()
+{
+#if NL > 1
+	if
+	:: pass_lane(0); pass_lane(1)
+	:: pass_lane(1); pass_lane(0)
+	fi;
+#else
+	pass_lane(0);
+#endif
+	signalled = signalled || faulted;	/* -EFAULT: the call ends */
+	/* mye_lane_settle_each(): only claims that were not counted matter */
+	faulted = faulted && (back & ~counted);
+	settle()
+}
+
+/* mye_enqueue() */
+inline enqueue()
+{
+	atomic {
+		mem[WQLK] == 0 -> mem[WQLK] = 1;
+		wq = wq | BIT(id);
+		entry[id] = true;
+		STORE(WQN, 1)
+	}
+#if defined(M_STATE_LATE)
+	STORE(WQLK, 0);
+	atomic { MB -> sleepy[id] = true }
+#elif defined(M_NO_B_WAITER)
+	atomic { sleepy[id] = true; STORE(WQLK, 0) }
+#else
+	atomic { MB -> sleepy[id] = true; mem[WQLK] = 0 }	/* (B), (C), waiter */
+#endif
+}
+
+/* mye_sleep() */
+inline sleep()
+{
+	in_wq = in_wq | BIT(id);
+	if
+	:: atomic { !sleepy[id] -> in_time = true }
+	:: atomic { (kind & TIMED) && sleepy[id] -> in_time = false }
+	:: atomic { (kind & MORTAL) && !signalled && sleepy[id] ->
+			signalled = true; in_time = true }
+	fi;
+	in_wq = in_wq & ~BIT(id)
+}
+
+/* mye_unwait(): woken */
+inline unwait()
+{
+	if
+	:: !(wq & BIT(id)) -> atomic { woken = true; entry[id] = false }
+	:: else ->
+		atomic {
+			mem[WQLK] == 0;
+			woken = !(wq & BIT(id));
+			wq = wq & ~BIT(id);
+			mem[WQN] = (wq != 0);
+			entry[id] = false
+		}
+	fi
+}
+
+/* mye_await_event() */
+inline await_event()
+{
+	enqueue();
+#ifdef M_NO_RECHECK
+	r = 0;
+#else
+	lanes_ready();
+#endif
+	if
+	:: !r -> sleep()
+	:: else ->
+		if
+		:: in_time = true
+		:: kind & TIMED -> in_time = false
+		fi
+	fi;
+	atomic { sleepy[id] = false; r = 0 };
+	unwait();
+	if
+	:: kind & FATAL -> signalled = true
+	:: skip
+	fi;
+	atomic {
+#ifdef M_NO_HARVEST
+		/* gives up, though a waker may have chosen it */
+		if
+		:: !in_time -> sight = NONE
+#else
+		if
+		:: !woken && !in_time -> expired = true
+#endif
+		:: else -> slept = true
+		fi;
+#ifndef M_NO_HARVEST
+		slept = true;
+#endif
+	 woken = false; in_time = false
+	}
+}
+
+/*
+ * mye_await_settle(); begins with sight == BUSY, which stands for the look
+ * before the first sleep
+ */
+inline await_settle()
+{
+	do
+	:: sight == BUSY && !signalled ->
+		/* prepare_to_wait_exclusive() */
+		atomic {
+			mem[SETLK] == 0 -> mem[SETLK] = 1;
+			setq = setq | BIT(id);
+			STORE(SETN, 1)
+		}
+#ifdef M_NO_BARRIER_SETTLED
+		atomic { sleepy[id] = true; STORE(SETLK, 0) }
+#else
+		atomic { MB -> sleepy[id] = true; mem[SETLK] = 0 }
+#endif
+		look();
+		if
+		:: sight == BUSY ->
+			in_settled = in_settled | BIT(id);
+			if
+			:: !sleepy[id]
+			:: (kind & MORTAL) && sleepy[id] -> signalled = true
+			fi;
+			in_settled = in_settled & ~BIT(id)
+		:: else
+		fi
+	:: else -> break
+	od;
+	/* finish_wait() */
+	atomic {
+		mem[SETLK] == 0;
+		sleepy[id] = false;
+		setq = setq & ~BIT(id);
+		mem[SETN] = (setq != 0)
+	}
+}
+
+/* mye_wake_left() */
+inline wake_left()
+{
+#ifndef M_NO_LEFT
+	MB;
+	wake_next();
+	wake_settled(1)
+#else
+	skip
+#endif
+}
+
+/* mye_wait_more(): goes on, or sets sight to NONE */
+inline wait_more()
+{
+	if
+	:: expired ->
+#ifndef NO_ZERO
+		look();
+		if
+		:: sight == EMPTY -> sight = NONE; CALL_EMPTY
+		:: sight == READY
+		:: sight == BUSY ->
+			slept = true;
+			await_settle();
+			if
+			:: signalled -> sight = NONE
+			:: else
+			fi
+		fi
+#else
+		/* With one lane and no claims in flight a look is this. */
+		lanes_ready();
+		if
+		:: r
+		:: else -> sight = NONE
+		fi;
+		r = 0
+#endif
+	:: !expired && signalled -> sight = NONE
+	:: else -> await_event()
+	fi
+}
+
+/* The user reads what a level-triggered watch has reported. */
+inline consume(w)
+{
+	atomic {
+		mem[FLK(w)] == 0;
+		gdata[w] = 0;
+		mem[DATA(w)] = 0;
+		DUE_CLEAR(w)
+	}
+}
+
+/* mye_wait() */
+inline wait()
+{
+	atomic {
+		got = false; slept = false; signalled = false;
+		expired = (kind & ZERO) != 0;
+		sight = READY
+	}
+	CALL_BEGINS;
+#ifndef NO_ZERO
+	if
+	:: expired ->
+		look();
+		if
+		:: sight == EMPTY -> sight = NONE; CALL_EMPTY
+		:: else
+		fi
+	:: else
+	fi;
+#endif
+	do
+	:: !got && sight != NONE ->
+		lanes_ready();
+		if
+		:: r && signalled && (kind & FATAL) -> sight = NONE
+		:: r && !(signalled && (kind & FATAL)) -> pass()
+		:: else
+		fi;
+		r = 0;
+		if
+		:: got || sight == NONE || (signalled && (kind & FAULTY)) -> sight = NONE
+		:: else -> wait_more()
+		fi
+	:: else -> break
+	od;
+	if
+	:: slept -> wake_left()
+	:: else
+	fi
+}
+
+proctype waiter(byte id, kind, rounds)
+{
+	LOCALS;
+	PASS_LOCALS;
+
+	do
+	:: rounds -> wait(); rounds--
+#ifdef CONSUME
+		if
+		:: got -> consume(0)
+		:: else
+		fi
+#endif
+	:: else -> break
+	od;
+	atomic { MB -> live-- }
+}
+
+#ifdef POLLER
+/* mye_poll_lane(): got */
+inline poll_lane(l)
+{
+	budget = 255;
+	do
+	:: !got ->
+		lane_claim(l);
+		if
+		:: w == NONE -> break
+		:: else ->
+			ask_file();
+			if
+			:: v -> back = back | BIT(w); got = true
+			:: else
+			fi;
+			atomic { v = 0; wseq = 0; mask = false };
+			settle()
+		fi
+	:: else -> break
+	od;
+	atomic { budget = 0; w = NONE }
+}
+
+/* mye_poll(), from a caller that sleeps when there is nothing */
+proctype poller(byte id, kind)
+{
+	LOCALS;
+	PASS_LOCALS;
+
+	all = true;
+	atomic { STORE(PWQ, 1) };
+#ifndef M_NO_B_POLL
+	MB;	/* (B), poll() */
+#endif
+repeat:
+	CALL_BEGINS;
+	do
+	:: poll_lane(0);
+#if NL > 1
+		poll_lane(1);
+#endif
+		if
+		:: got -> break
+		:: else ->
+			look();
+			if
+			:: sight == EMPTY -> break
+			:: sight == BUSY -> slept = true; await_settle()
+			:: else
+			fi
+		fi
+	od;
+	if
+	:: slept -> slept = false; wake_left()
+	:: else
+	fi;
+	if
+	:: got -> polled = true
+	:: else ->
+		CALL_EMPTY;
+		in_poll = in_poll | BIT(id);
+		atomic { pwoken -> pwoken = false };
+		in_poll = in_poll & ~BIT(id);
+		goto repeat
+	fi;
+	atomic { MB -> live-- }
+}
+#endif
+
+#ifdef MOD
+/* mye_mod_set(), mye_mod_watch(), mye_watch_kick(): arm a one-shot again */
+proctype modifier(byte id, file)
+{
+	LOCALS;
+
+	w = file;
+	atomic {
+		mem[WLK(w)] == 0 -> mem[WLK(w)] = 1;
+		gmask[w] = true;
+		gwseq[w]++;
+		STORE(MASK(w), 1);
+		STORE(WSEQ(w), gwseq[w]);
+		STORE(WLK(w), 0)
+	}
+#ifndef M_NO_A_MOD
+	MB;	/* (A), MOD */
+#endif
+	if
+	:: mem[DATA(w)] == 0
+	:: else ->
+		acquire(WLK(w));
+		lane_hit();
+		STORE(WLK(w), 0);
+		if
+		:: hit -> wake_one(); wake_pollers()
+		:: else
+		fi
+	fi;
+	atomic { MB -> live-- }
+}
+#endif
+
+/* What somebody who sleeps should have been told */
+#define OWED(w)	((KIND(w) == EDGE && seen[w] != gdata[w]) || \
+	 (KIND(w) == LEVEL && gdata[w]) || \
+	 (KIND(w) == ONESHOT && gdata[w] && !(spent[w] & BIT(gwseq[w]))))
+
+/* Nothing can move any more: was anything lost? */
+active proctype judge()
+{
+	byte n;
+	bool lost;
+
+	timeout ->
+	n = COUNT(in_wq) + COUNT(in_wq >> 2) + ((in_wq >> 4) & 1);
+	n = n + ((in_poll | (in_poll >> 1) | (in_poll >> 2) | (in_poll >> 3) |
+		  (in_poll >> 4)) & 1);
+	assert(in_settled == 0);		/* every settle was told */
+	assert(live == n);			/* nobody is stuck elsewhere */
+	assert(mem[AGAINS] == 0 || live);
+	lost = n && (OWED(0) || OWED(1));
+	assert(!lost)				/* nobody sleeps over an event */
+}
+
+/* Starting points */
+#define DISARMED(w)	mem[MASK(w)] = 0; gmask[w] = false; spent[w] = 1
+#ifdef LOOK
+#define DUE_AT_FIRST(w)	due = due | BIT(w)
+#else
+#define DUE_AT_FIRST(w)	skip
+#endif
+#define QUEUED_AT_FIRST(w, l) \
+	gdata[w] = 1; mem[DATA(w)] = 1; hits[w] = 1; \
+	mem[STATE(w)] = QUEUED; lane_of[w] = l; \
+	mem[INBOX(l)] = mem[INBOX(l)] | BIT(w); DUE_AT_FIRST(w)
+
+init
+{
+	atomic {
+		mem[MASK(0)] = 1; gmask[0] = true;
+		mem[MASK(1)] = 1; gmask[1] = true;
+		CONFIG
+	}
+}
