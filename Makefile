@@ -16,6 +16,11 @@ TESTS ?=
 TEST_TIMEOUT ?= 240
 CHECK_TIMEOUT ?= 900
 
+# make fuzz SECONDS=600 SEED=7, make soak MINUTES=60
+SECONDS ?= 60
+SEED ?=
+MINUTES ?= 10
+
 ifeq ($(V),1)
 Q :=
 VERBOSE := -v
@@ -27,7 +32,7 @@ endif
 export V
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup run check vm lint load unload clean selftests
+.PHONY: fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
 
 all: $(KDIR)/Makefile
 	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -42,6 +47,12 @@ help:
 	@echo "make            build myepoll.ko for the running kernel (KDIR=$(KDIR))"
 	@echo "make run        build, boot a VM, run the server under load in it"
 	@echo "make check      build, boot a VM, run all tests in it"
+	@echo "make model      the models of the engine, and mutations they must catch"
+	@echo "make check-debug  the tests on kernels with KASAN, lockdep, KCSAN"
+	@echo "make mutants    faults put into the module, each must be caught"
+	@echo "make attack     what an unprivileged program can hold up, and how long"
+	@echo "make fuzz       random programs on both epolls, compared (SECONDS= SEED=)"
+	@echo "make soak       connections come and go, nothing is lost (MINUTES=)"
 	@echo "make vm         a shell in a VM with the module loaded"
 	@echo "make lint       style, sparse, extra warnings, scripts"
 	@echo "make load       insmod on this host (root), make unload: rmmod"
@@ -66,6 +77,25 @@ run: setup
 check: selftests
 	$(Q)scripts/check $(VERBOSE) $(KERNEL_OPT) --timeout $(TEST_TIMEOUT) \
 		--vm-timeout $(CHECK_TIMEOUT) $(TESTS)
+
+model: setup
+	$(Q)model/run
+
+check-debug: selftests
+	$(Q)scripts/check-debug $(TESTS)
+
+mutants: selftests
+	$(Q)scripts/mutants
+
+attack: selftests
+	$(Q)$(VM) run --icount --append preempt=full --env MYEPOLL_TEST_ATTACK=1 \
+		--add $(BUILD)/selftests/attack -- attack
+
+fuzz: setup
+	$(Q)scripts/fuzz $(KERNEL_OPT) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+soak: setup
+	$(Q)scripts/soak $(KERNEL_OPT) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 vm: selftests
 	$(Q)$(VM) shell $(KERNEL_OPT) --mock --add $(BUILD)/selftests:/vm/selftests

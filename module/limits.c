@@ -19,7 +19,7 @@ static unsigned long mye_max_user_watches;
  * fs.myepoll.max_file_watches: watches of one file, over all instances.  Its
  * last close walks over them with preemption disabled.
  */
-unsigned long mye_max_file_watches = 4096;
+unsigned long mye_max_file_watches = 1024;
 
 static unsigned long mye_limit_min;
 static unsigned long mye_limit_max = LONG_MAX;

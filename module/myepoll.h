@@ -335,6 +335,7 @@ struct mye_instance {
  * @watches: by mye_watch.peer
  * @nr: watches on that list
  * @dead: out of the table; do not add
+ * @closed: a pass has found itself with the last reference; rises without lock
  * @stamp: number of the walk that has counted its paths; mye_nest_lock
  * @refs: watches
  * @rcu: for freeing
@@ -344,6 +345,7 @@ struct mye_target {
 	struct file *file;
 	spinlock_t lock;	/* removals */
 	bool dead;
+	bool closed;
 	unsigned int nr;
 	struct list_head watches;
 	u64 stamp;

@@ -94,7 +94,8 @@ void mye_late_defer(struct llist_head *late)
 /*
  * The file may be dying, and so may the watch.  As long as the watch is not
  * dead the memory of the file is there; a reference to it can be had unless
- * the last one is gone.
+ * the last one is gone.  One that only passes still hold is closed: a wait that
+ * begins after close() has returned must not report it.
  */
 static struct file *mye_pin(struct mye_claim *c)
 {
@@ -102,7 +103,8 @@ static struct file *mye_pin(struct mye_claim *c)
 	struct file *file = NULL;
 
 	spin_lock(&w->lock);
-	if (!w->dead && mye_file_tryget(w->file))
+	if (!w->dead && !READ_ONCE(w->target->closed) &&
+	    mye_file_tryget(w->file))
 		file = w->file;
 	c->mask = w->mask;
 	c->data = w->data;
@@ -116,6 +118,7 @@ static void mye_unpin(struct mye_watch *w, struct file *file,
 {
 	if (likely(mye_file_put_unless_last(file)))
 		return;
+	WRITE_ONCE(w->target->closed, true);
 	refcount_inc(&w->refs);
 	llist_add(&w->late, late);
 }

@@ -241,7 +241,7 @@ TEST_F_TIMEOUT(nest_limits, file_has_10_paths_through_four_parents, 120)
 
 TEST_F_TIMEOUT(nest_limits, file_has_any_number_of_paths_without_parents, 120)
 {
-	for (int i = 0; i < 1100; i++) {
+	for (int i = 0; i < 800; i++) {
 		int ep = variant->be->create(EPOLL_CLOEXEC);
 
 		ASSERT_LE(0, ep);
@@ -448,9 +448,9 @@ FIXTURE_TEARDOWN(file_limit)
 				  self->copy[i_], EPOLLIN, i_));	\
 } while (0)
 
-TEST_F(file_limit, default_is_4096)
+TEST_F(file_limit, default_is_1024)
 {
-	EXPECT_STREQ("4096\n", self->limit.text);
+	EXPECT_STREQ("1024\n", self->limit.text);
 }
 
 TEST_F(file_limit, counts_over_all_instances)
