@@ -96,6 +96,7 @@ uncharge:
 	return ERR_PTR(err);
 }
 
+/* Model: adder in removal.pml. */
 static int mye_add_locked(struct mye_instance *inst, struct file *file, int fd,
 			  const struct epoll_event *event)
 {
@@ -163,6 +164,7 @@ static int mye_mod_set(struct mye_watch *w, const struct epoll_event *event)
 	return err;
 }
 
+/* Model: modifier in wait.pml. */
 static int mye_mod_watch(struct mye_watch *w, const struct epoll_event *event)
 {
 	poll_table pt;
@@ -199,6 +201,7 @@ static int mye_ctl_mod(struct mye_instance *inst, struct file *file, int fd,
 	return err;
 }
 
+/* Model: deleter in removal.pml. */
 static int mye_ctl_del(struct mye_instance *inst, struct file *file, int fd)
 {
 	struct mye_watch *w = mye_table_get(inst, fd, file);

@@ -11,7 +11,10 @@
 
 static struct kmem_cache *mye_instance_cache;
 
-/* Finish the watches whose files have died (REMOVAL, C). */
+/*
+ * Finish the watches whose files have died (REMOVAL, C).
+ * Model: worker in removal.pml.
+ */
 static void mye_instance_reap_work(struct work_struct *work)
 {
 	struct mye_instance *inst;
@@ -81,7 +84,7 @@ void mye_instance_get(struct mye_instance *inst)
 	refcount_inc(&inst->refs);
 }
 
-/* Process context. */
+/* Process context.  Model: instance_put in removal.pml. */
 void mye_instance_put(struct mye_instance *inst)
 {
 	if (!refcount_dec_and_test(&inst->refs))
@@ -97,6 +100,7 @@ void mye_instance_put(struct mye_instance *inst)
 /**
  * mye_instance_close - the last reference to the file of an instance is gone
  * @inst: the instance; only path C of REMOVAL can still come by
+ * Model: instance_closer in removal.pml.
  */
 void mye_instance_close(struct mye_instance *inst)
 {

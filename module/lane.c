@@ -39,7 +39,10 @@ void mye_lane_lock(struct mye_lane *lane)
 	mye_lane_warm(lane);
 }
 
-/* Lock-free; the successful exchange is the callback's half of (B). */
+/*
+ * Lock-free; the successful exchange is the callback's half of (B).
+ * Model: lane_push in lane.pml.
+ */
 static void mye_lane_push(struct mye_watch *w)
 {
 	struct mye_instance *inst = w->instance;
@@ -61,6 +64,7 @@ static void mye_lane_push(struct mye_watch *w)
 /*
  * AGAIN is counted before it is set, or a settle could take back what was not
  * given yet.  If the claimer was faster, nobody may be left waiting for it.
+ * Model: hit_claimed in lane.pml.
  */
 static bool mye_lane_hit_claimed(struct mye_watch *w, int *state)
 {
@@ -84,6 +88,7 @@ static bool mye_lane_hit_claimed(struct mye_watch *w, int *state)
  *	holds its lock and has seen that it is not dead
  *
  * Any context.  Returns whether the watch was not due anyway.
+ * Model: lane_hit in lane.pml.
  */
 bool mye_lane_hit(struct mye_watch *w)
 {
@@ -122,6 +127,7 @@ static unsigned int mye_lane_sort(struct llist_node *inbox,
 /*
  * Everything in the inbox to the end of the FIFO.  In between it is in neither:
  * @len says that there is something, before the inbox is seen to be empty.
+ * Model: drain in lane.pml.
  */
 void mye_lane_drain(struct mye_lane *lane)
 {
@@ -155,7 +161,10 @@ static void mye_lane_claim_one(struct mye_lane *lane, struct mye_watch *w,
 	lane->claims += w->counted;
 }
 
-/* Cut the first @n watches off the FIFO, which has as many. */
+/*
+ * Cut the first @n watches off the FIFO, which has as many.
+ * Model: lane_cut in lane.pml.
+ */
 static void mye_lane_cut(struct mye_lane *lane, struct list_head *claims,
 			 unsigned int n, bool all)
 {
@@ -185,6 +194,7 @@ static void mye_lane_cut(struct mye_lane *lane, struct list_head *claims,
  * @all: every claim will come back (poll() only looks)
  *
  * Returns how many were taken.
+ * Model: lane_claim in lane.pml.
  */
 unsigned int mye_lane_claim(struct mye_lane *lane, struct list_head *claims,
 			    unsigned int want, unsigned int *budget, bool all)
@@ -206,7 +216,10 @@ unsigned int mye_lane_claim(struct mye_lane *lane, struct list_head *claims,
 	return n;
 }
 
-/* What the lane's lock is not needed for: edges and one-shots are done. */
+/*
+ * What the lane's lock is not needed for: edges and one-shots are done.
+ * Model: settle_unlocked in lane.pml.
+ */
 static void mye_lane_settle_unlocked(struct list_head *claims)
 {
 	struct mye_watch *w, *next;
@@ -223,7 +236,10 @@ static void mye_lane_settle_unlocked(struct list_head *claims)
 	}
 }
 
-/* Settle one claim; false if it leaves the run it is in. */
+/*
+ * Settle one claim; false if it leaves the run it is in.
+ * Model: settle_one in lane.pml.
+ */
 static bool mye_lane_settle_one(struct mye_lane *lane, struct mye_watch *w,
 				struct list_head *orphans)
 {
@@ -294,6 +310,7 @@ static unsigned int mye_lane_settle_each(struct mye_lane *lane,
 	return requeued;
 }
 
+/* Model: settle_run in lane.pml. */
 static unsigned int mye_lane_settle_run(struct list_head *run,
 					struct list_head *orphans,
 					bool *faulted)
@@ -350,6 +367,7 @@ static void mye_lane_settled(struct mye_instance *inst, unsigned int requeued)
  * @claims: list of them, by mye_watch.node, with a verdict each; emptied
  *
  * The watches must not be touched afterwards.  May sleep.
+ * Model: settle in lane.pml.
  */
 void mye_lane_settle(struct mye_instance *inst, struct list_head *claims)
 {
@@ -378,6 +396,7 @@ void mye_lane_settle(struct mye_instance *inst, struct list_head *claims)
  * @w: a watch that nobody can push any more
  *
  * Returns whether it was there.
+ * Model: finish in removal.pml.
  */
 bool mye_lane_unqueue(struct mye_watch *w)
 {

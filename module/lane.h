@@ -30,13 +30,17 @@ static inline void mye_lane_changed(struct mye_lane *lane)
 	preempt_enable();
 }
 
+/* Model: lane_ready in lane.pml. */
 static inline bool mye_lane_ready(struct mye_lane *lane)
 {
 	return smp_load_acquire(&lane->inbox.first) || /* mye_lane_drain() */
 	       READ_ONCE(lane->len);
 }
 
-/* Is any watch on any lane?  A hint, unless a barrier of WAKE-UP precedes. */
+/*
+ * Is any watch on any lane?  A hint, unless a barrier of WAKE-UP precedes.
+ * Model: lanes_ready in lane.pml.
+ */
 static inline bool mye_lanes_ready(struct mye_instance *inst)
 {
 	unsigned int i, nr = smp_load_acquire(&inst->nr_lanes);	/* grow */

@@ -114,6 +114,7 @@ void mye_lanes_grow(struct mye_instance *inst)
 	mutex_unlock(&inst->grow_lock);
 }
 
+/* Model: look_lane in lane.pml. */
 static enum mye_sight mye_look_lane(struct mye_instance *inst,
 				    struct mye_lane *lane, unsigned int *gen)
 {
@@ -131,7 +132,10 @@ static enum mye_sight mye_look_lane(struct mye_instance *inst,
 	return busy ? MYE_BUSY : MYE_EMPTY;
 }
 
-/* One look over all lanes; @gen gets the sum of what moves with each of them. */
+/*
+ * One look over all lanes; @gen gets the sum of what moves with each of them.
+ * Model: look_once in lane.pml.
+ */
 static enum mye_sight mye_look_once(struct mye_instance *inst, unsigned int nr,
 				    unsigned int *gen)
 {
@@ -157,6 +161,7 @@ static enum mye_sight mye_look_once(struct mye_instance *inst, unsigned int nr,
  * so at one instant.  Several: what was ready may have moved between lanes
  * behind our back; but if two looks saw nothing and no number moved from the
  * first to the second, nothing was ready in between.
+ * Model: look in lane.pml.
  */
 enum mye_sight mye_look(struct mye_instance *inst)
 {

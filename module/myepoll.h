@@ -12,6 +12,9 @@
  * A *pass* (one call to wait) claims watches from the lanes, asks each file
  * what is ready, reports that, and settles the claims.
  *
+ * "Model: STEP in FILE" in a comment names the step of the Promela models in
+ * model/ that stands for the code below it; "make model" checks them.
+ *
  * The files, each with one concern:
  *	main.c		init and exit
  *	instance.c	an instance: birth and death

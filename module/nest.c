@@ -179,6 +179,7 @@ static void mye_nest_unlink_locked(struct mye_nest *nest)
 	nest->watch->nest = NULL;
 }
 
+/* Model: nested_add in nest.pml. */
 static int mye_nest_link_locked(struct mye_nest *nest)
 {
 	struct mye_instance *inst = nest->watch->instance;
@@ -243,6 +244,7 @@ void mye_nest_unlink(struct mye_watch *w)
  * @w: a watch that its ADD has attached
  *
  * Returns 0 or -EINVAL.
+ * Model: plain_add in nest.pml.
  */
 int mye_nest_check_leaf(struct mye_watch *w)
 {

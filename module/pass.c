@@ -58,6 +58,7 @@ static LLIST_HEAD(mye_late_files);
  * Late files: a pass found itself with the last reference to them.  fput() of
  * a last reference takes effect when we return to user space.  That is right
  * if we do so now: the file must be gone by then.
+ * Model: harvester in removal.pml.
  */
 void mye_late_drop(struct llist_head *late)
 {
@@ -96,6 +97,7 @@ void mye_late_defer(struct llist_head *late)
  * dead the memory of the file is there; a reference to it can be had unless
  * the last one is gone.  One that only passes still hold is closed: a wait that
  * begins after close() has returned must not report it.
+ * Model: evaluate in removal.pml.
  */
 static struct file *mye_pin(struct mye_claim *c)
 {
@@ -113,6 +115,7 @@ static struct file *mye_pin(struct mye_claim *c)
 	return file;
 }
 
+/* Model: evaluate in removal.pml. */
 static void mye_unpin(struct mye_watch *w, struct file *file,
 		      struct llist_head *late)
 {
@@ -144,6 +147,7 @@ static void mye_evaluate(struct mye_claim *c, struct llist_head *late)
  * Evaluate a batch, what follows @last in the list of claims, and note in
  * order what is ready.  MOD may come while the file is asked; then the answer
  * is to the old question.
+ * Model: evaluate in wait.pml.
  */
 static unsigned int mye_pass_evaluate(struct mye_pass_state *pass,
 				      struct list_head *last,
@@ -185,7 +189,10 @@ fault:
 	return i;
 }
 
-/* One shot is spent, unless MOD has loaded again since. */
+/*
+ * One shot is spent, unless MOD has loaded again since.
+ * Model: disarm in wait.pml.
+ */
 static void mye_disarm(const struct mye_claim *c)
 {
 	struct mye_watch *w = c->watch;
@@ -205,6 +212,7 @@ static enum mye_verdict mye_delivered(const struct mye_claim *c)
 	return c->mask & EPOLLET ? MYE_DROP : MYE_BACK;
 }
 
+/* Model: deliver in wait.pml. */
 static void mye_pass_deliver(struct mye_pass_state *pass,
 			     const struct mye_claim *ready, unsigned int n)
 {
@@ -222,7 +230,10 @@ static void mye_pass_deliver(struct mye_pass_state *pass,
 		pass->error = fatal_signal_pending(current) ? -EINTR : -EFAULT;
 }
 
-/* Take from one lane what was there when we came, as far as there is room. */
+/*
+ * Take from one lane what was there when we came, as far as there is room.
+ * Model: pass_lane in wait.pml.
+ */
 static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
 {
 	struct mye_claim ready[MYE_BATCH] __uninitialized;
@@ -253,6 +264,7 @@ static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
  *
  * Returns how many events were stored; 0 if nothing was ready after all;
  * -EFAULT if none could be stored; -EINTR if a fatal signal is pending.
+ * Model: pass in wait.pml.
  */
 int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
 	     int max, struct llist_head *late)
@@ -279,7 +291,10 @@ int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
 	return pass.done ?: pass.error;
 }
 
-/* Is there a ready watch on this lane?  Those before it that are not leave. */
+/*
+ * Is there a ready watch on this lane?  Those before it that are not leave.
+ * Model: poll_lane in wait.pml.
+ */
 static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane,
 			  struct llist_head *late)
 {
@@ -319,6 +334,7 @@ static bool mye_poll_lanes(struct mye_instance *inst)
 /*
  * poll() on an instance: is there an event to report?  Like a wait that may
  * not wait for events, it waits for claims that may come back.
+ * Model: poller in wait.pml.
  */
 __poll_t mye_poll(struct file *file, struct poll_table_struct *pt)
 {

@@ -86,7 +86,10 @@ static bool mye_table_shows(struct mye_watch *w)
 	return smp_load_acquire(&w->published) && !READ_ONCE(w->dead);
 }
 
-/* The watch of @file as @fd with a reference, or NULL. */
+/*
+ * The watch of @file as @fd with a reference, or NULL.
+ * Model: table_get in removal.pml.
+ */
 struct mye_watch *mye_table_get(struct mye_instance *inst, int fd,
 				struct file *file)
 {

@@ -120,7 +120,10 @@ static int mye_target_link(struct mye_target *t, struct mye_watch *w)
 	return err;
 }
 
-/* Out of the table, so that the file's address can mean another file. */
+/*
+ * Out of the table, so that the file's address can mean another file.
+ * Model: retire in removal.pml.
+ */
 static void mye_target_retire(struct mye_target *t)
 {
 	lockdep_assert_held(&t->lock);
@@ -165,7 +168,10 @@ int mye_target_attach(struct mye_watch *w)
 	}
 }
 
-/* The decision (see REMOVAL): from here on nobody can push the watch. */
+/*
+ * The decision (see REMOVAL): from here on nobody can push the watch.
+ * Model: sever in removal.pml.
+ */
 static void mye_watch_sever(struct mye_watch *w)
 {
 	struct mye_target *t = w->target;
@@ -182,6 +188,7 @@ static void mye_watch_sever(struct mye_watch *w)
 /*
  * Out of the instance.  The instance may be closed as soon as its table is
  * empty, so that comes last.
+ * Model: forget in removal.pml.
  */
 static void mye_watch_forget(struct mye_watch *w)
 {
@@ -196,6 +203,7 @@ static void mye_watch_forget(struct mye_watch *w)
  *
  * Returns true if the caller has to call mye_watch_finish().  If not, somebody
  * else does, and has already unhooked it and taken it out of the table.
+ * Model: kill in removal.pml.
  */
 bool mye_watch_kill(struct mye_watch *w)
 {
@@ -247,6 +255,7 @@ static void mye_target_release_watches(struct mye_target *t)
  * Called for every file that dies in the system, in process context but
  * possibly with preemption disabled.  When it returns, nothing of ours knows
  * the file.
+ * Model: target_release in removal.pml.
  */
 void mye_target_release(struct file *file)
 {

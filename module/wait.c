@@ -20,6 +20,7 @@
  *
  * Any context.  The waiter is off the queue afterwards, so that the next event
  * finds another one.  Returns whether there was one.
+ * Model: wake_one in lane.pml.
  */
 bool mye_wake_one(struct mye_instance *inst, int flags)
 {
@@ -71,6 +72,7 @@ static void mye_wake_pollers_irqoff(struct mye_instance *inst, __poll_t key)
  *
  * Any context.  An outer instance wakes its own pollers from in here; its queue
  * is not ours, as there are no loops, and lockdep is told so by the depth.
+ * Model: wake_pollers in lane.pml.
  */
 void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
 {
@@ -87,7 +89,10 @@ void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
 	local_irq_restore(irq);
 }
 
-/* Wake another waiter if there is something left.  After a barrier. */
+/*
+ * Wake another waiter if there is something left.  After a barrier.
+ * Model: wake_next in lane.pml.
+ */
 void mye_wake_next(struct mye_instance *inst)
 {
 	/* After the caller's barrier */
@@ -124,6 +129,7 @@ static bool mye_sleep(struct mye_deadline *deadline)
 /*
  * Newest first: its cache is the warmest.  Whoever takes us off the queue must
  * find us asleep, or on the way: waking a running task does nothing.
+ * Model: enqueue in wait.pml.
  */
 static void mye_enqueue(struct mye_instance *inst,
 			struct wait_queue_entry *waiter)
@@ -138,7 +144,10 @@ static void mye_enqueue(struct mye_instance *inst,
 	spin_unlock_irq(&inst->wq.lock);
 }
 
-/* Returns whether a waker had taken us off the queue. */
+/*
+ * Returns whether a waker had taken us off the queue.
+ * Model: unwait in wait.pml.
+ */
 static bool mye_unwait(struct mye_instance *inst,
 		       struct wait_queue_entry *waiter)
 {
@@ -155,7 +164,10 @@ static bool mye_unwait(struct mye_instance *inst,
 	return woken;
 }
 
-/* One sleep.  If somebody woke us, the time is not up: we owe a pass. */
+/*
+ * One sleep.  If somebody woke us, the time is not up: we owe a pass.
+ * Model: await_event in wait.pml.
+ */
 static void mye_await_event(struct mye_instance *inst,
 			    struct mye_deadline *deadline)
 {
@@ -180,6 +192,7 @@ static void mye_await_event(struct mye_instance *inst,
  * For callers that may not wait for events.  Claims are settled soon, unless a
  * poll() sleeps.  Whoever was here calls mye_wake_left() when it leaves.
  * Returns 0 or -EINTR: killed.
+ * Model: await_settle in wait.pml.
  */
 int mye_await_settle(struct mye_instance *inst)
 {
@@ -192,6 +205,7 @@ int mye_await_settle(struct mye_instance *inst)
 /*
  * Nothing was delivered.  Returns 0 to try again, 1 if there is nothing for
  * sure and the time is up, or -EINTR.
+ * Model: wait_more in wait.pml.
  */
 static int mye_wait_more(struct mye_instance *inst,
 			 struct mye_deadline *deadline)
@@ -220,6 +234,7 @@ static int mye_wait_more(struct mye_instance *inst,
  * @inst: the instance
  *
  * We may have been woken instead of another, and leave something behind.
+ * Model: wake_left in wait.pml.
  */
 void mye_wake_left(struct mye_instance *inst)
 {
@@ -238,6 +253,7 @@ void mye_wake_left(struct mye_instance *inst)
  * @deadline: until when
  *
  * Returns the number of events, 0 if the time was up, -EFAULT or -EINTR.
+ * Model: wait in wait.pml.
  */
 int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
 	     int max, struct mye_deadline *deadline)

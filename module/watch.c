@@ -37,7 +37,10 @@ static bool mye_exclusive_taken(__poll_t mask, __poll_t key)
 	return !key || (key & mask);
 }
 
-/* An event for a watch; the result is what an exclusive entry returns. */
+/*
+ * An event for a watch; the result is what an exclusive entry returns.
+ * Model: write_file in wait.pml.
+ */
 static bool mye_watch_event(struct mye_watch *w, int flags, __poll_t key)
 {
 	__poll_t mask = READ_ONCE(w->mask);
@@ -57,6 +60,7 @@ static bool mye_watch_event(struct mye_watch *w, int flags, __poll_t key)
 /*
  * The callback: runs under the lock of the file's wait queue, in any context.
  * A non-zero result counts as one wake-up for exclusive entries.
+ * Model: wake_queue in removal.pml.
  */
 static int mye_watch_wake(struct wait_queue_entry *wait, unsigned int mode,
 			  int flags, void *key)
@@ -147,7 +151,10 @@ static void mye_hook_remove(struct mye_hook *hook)
 	rcu_read_unlock();
 }
 
-/* When this returns, no callback of @w runs or will. */
+/*
+ * When this returns, no callback of @w runs or will.
+ * Model: unhook in removal.pml.
+ */
 void mye_watch_unhook(struct mye_watch *w)
 {
 	struct mye_hook *hook;
@@ -197,6 +204,7 @@ static void mye_watch_free_rcu(struct rcu_head *rcu)
 /*
  * The last reference of a watch with a wake-up source or a nested instance is
  * dropped in process context only: mye_target_release() sees to that.
+ * Model: watch_put in removal.pml.
  */
 void mye_watch_put(struct mye_watch *w)
 {
@@ -214,6 +222,7 @@ void mye_watch_put(struct mye_watch *w)
  * @w: the watch; its table reference goes
  *
  * Process context.
+ * Model: finish in removal.pml.
  */
 void mye_watch_finish(struct mye_watch *w)
 {
