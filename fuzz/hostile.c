@@ -36,6 +36,7 @@
 #define GONE_S		60
 #define SIGNAL_MS	3
 #define PLAY_SIZE	(4 * 4096)
+#define GUARD_SIZE	(1 << 20)
 #define KERNEL_ADDRESS	0xffff888000000000UL
 
 enum end { END_EXIT, END_KILL, END_CLOSE_ALL, END_THREAD_EXITS, NR_ENDS };
@@ -46,7 +47,11 @@ static _Atomic uint64_t *ops;
 static const struct options *opt;
 static uint64_t round_nr;
 
-/* Memory for arguments that other threads unmap; we never touch it ourselves. */
+/*
+ * Memory for arguments that other threads make unusable; we never touch it
+ * ourselves.  Guards on both sides take what is stored beyond its ends, and no
+ * page of it is unmapped, or a stack could come to lie there.
+ */
 static char *playground;
 
 static int any_fd(struct rng *r)
@@ -267,10 +272,8 @@ static void act_memory(struct rng *r)
 	char *at = playground + 4096 * below(r, PLAY_SIZE / 4096);
 	static const int prot[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE };
 
-	if (rarely(r, 3))
-		munmap(at, 4096);
-	else if (mmap(at, 4096, pick(r, prot), MAP_PRIVATE | MAP_ANONYMOUS |
-		      MAP_FIXED, -1, 0) == MAP_FAILED)
+	if (mmap(at, 4096, pick(r, prot),
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 		_exit(3);
 }
 
@@ -376,10 +379,13 @@ static void attacker(struct rng *r)
 	int i;
 
 	lose_all_rights();
-	playground = mmap(NULL, PLAY_SIZE, PROT_READ | PROT_WRITE,
+	playground = mmap(NULL, PLAY_SIZE + 2 * GUARD_SIZE, PROT_NONE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (playground == MAP_FAILED)
 		die("mmap");
+	playground += GUARD_SIZE;
+	if (mprotect(playground, PLAY_SIZE, PROT_READ | PROT_WRITE))
+		die("mprotect");
 	if (access(MYEPOLL_DEVICE, R_OK | W_OK))
 		die(MYEPOLL_DEVICE);
 	for (i = 0; i < NR_FDS; i++)
