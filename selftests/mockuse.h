@@ -42,18 +42,12 @@ static inline const char *env_or(const char *name, const char *fallback)
 /* Where scripts/vm keeps the modules that it loads, if not told otherwise. */
 static inline const char *myepoll_ko(void)
 {
-	const char *beside = "/root/myepoll.ko";
-
-	return env_or("MYEPOLL_KO", access(beside, R_OK) ?
-		      "/lib/kmods/myepoll.ko" : beside);
+	return env_or("MYEPOLL_KO", "/lib/kmods/myepoll.ko");
 }
 
 static inline const char *myepoll_mock_ko(void)
 {
-	const char *beside = "/root/myepoll_mock.ko";
-
-	return env_or("MYEPOLL_MOCK_KO", access(beside, R_OK) ?
-		      "/lib/kmods/myepoll_mock.ko" : beside);
+	return env_or("MYEPOLL_MOCK_KO", "/lib/kmods/myepoll_mock.ko");
 }
 
 /* A new mock object; loads the module if that has not been done. */
