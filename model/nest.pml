@@ -31,7 +31,7 @@ end:
 	od
 }
 
-/* mye_add_locked(): mye_target_attach(), mye_nest_check_leaf() */
+/* mye_table_insert(), mye_nest_check_leaf() */
 proctype plain_add(byte id)
 {
 	atomic { STORE(TARGET(id), 1) };

@@ -121,43 +121,39 @@ inline sever()
 {
 	atomic { USE_W; !wlock -> wlock = true };
 	atomic { USE_W; dead = true; UNLOCK(wlock) };
-	atomic { USE_W; in_target = false };
-#ifndef M_NO_UNHOOK
-	unhook()
+#ifdef M_TABLE_EARLY
+	atomic { USE_W; in_table = false };
 #endif
+#ifndef M_NO_UNHOOK
+	unhook();
+#endif
+	atomic { USE_W; in_table = false }
 }
 
 /* mye_watch_forget() */
 inline forget()
 {
 	atomic { USE_W; USE_I };	/* the user's count */
-	atomic { USE_W; USE_I; in_table = false }
-}
-
-/* mye_target_retire() */
-inline retire()
-{
-	atomic { USE_T; target_known = false }
+	atomic { USE_W; USE_I; in_members = false }
 }
 
 /* mye_watch_kill() */
 inline kill()
 {
-	atomic { USE_W; USE_T; !tlock -> tlock = true };
+	atomic { USE_W; !block -> block = true };
 	killed = !dead;
 	if
 	:: killed ->
-#ifdef M_TABLE_FIRST
+#ifdef M_MEMBERS_FIRST
 		forget();
-		sever();
+		sever()
 #else
 		sever();
-		forget();
+		forget()
 #endif
-		retire()
 	:: else
 	fi;
-	atomic { USE_T; UNLOCK(tlock) }
+	UNLOCK(block)
 }
 
 /* mye_watch_finish(), mye_lane_unqueue() */
@@ -200,20 +196,19 @@ inline finish()
 	s = 0
 }
 
-/* mye_target_release() */
-inline target_release()
+/*
+ * mye_table_release(), mye_watch_release().  The first look is without lock; the
+ * barriers that it needs are not modelled, their order is.
+ */
+inline table_release()
 {
-#ifndef M_RELEASE_NO_RCU
-	READ_LOCK;
-#endif
 	if
-	:: target_known ->
-		atomic { !tlock -> USE_T; tlock = true };
-		/* mye_target.dead is the opposite of being in the table */
+	:: in_table ->
+		LOCK(block);
 		if
-		:: in_target && target_known ->
-#ifdef M_TABLE_FIRST
-			atomic { USE_W; USE_I; in_table = false };
+		:: in_table ->
+#ifdef M_MEMBERS_FIRST
+			atomic { USE_W; USE_I; in_members = false };
 #endif
 			sever();
 			atomic { USE_W; simple = (state == IDLE) };
@@ -237,18 +232,12 @@ inline target_release()
 			:: simple -> watch_put()
 			:: else -> atomic { USE_W; USE_I; reap = true; reap_work = true }
 			fi;
-			simple = false;
-			retire()
+			simple = false
 		:: else
 		fi;
-		atomic { USE_T; UNLOCK(tlock) }
+		UNLOCK(block)
 	:: else
-	fi;
-#ifndef M_RELEASE_NO_RCU
-	READ_UNLOCK
-#else
-	skip
-#endif
+	fi
 }
 
 /* fput(); __fput() calls the hook, then the file's own release */
@@ -259,7 +248,7 @@ inline file_put()
 	:: got ->
 		got = false;
 #ifndef M_NO_HOOK
-		target_release();
+		table_release();
 #endif
 		atomic {
 			!qlock || pollfreed ->
@@ -406,21 +395,37 @@ proctype harvester(byte id, n)
 /* mye_table_get(): got; the caller holds the file */
 inline table_get()
 {
-	READ_LOCK;
+	LOCK(block);
 	got = in_table;
 	if
 	:: got ->
 		atomic {
 			USE_W;
-			got = published && !dead && w_refs > 0;
+			got = published;
 			if
-			:: got -> w_refs++
+			:: got -> assert(!dead && w_refs); w_refs++
 			:: else
 			fi
 		}
 	:: else
 	fi;
-	READ_UNLOCK
+	UNLOCK(block)
+}
+
+/* mye_table_take(): killed; the caller holds the file */
+inline table_take()
+{
+	LOCK(block);
+	killed = in_table;
+	if
+	:: killed -> atomic { USE_W; killed = published }
+	:: else
+	fi;
+	if
+	:: killed -> sever(); forget()
+	:: else
+	fi;
+	UNLOCK(block)
 }
 
 /* fdget(): pinned */
@@ -443,16 +448,9 @@ proctype deleter(byte id)
 	file_get();
 	if
 	:: pinned ->
-		table_get();
+		table_take();
 		if
-		:: got ->
-			got = false;
-			kill();
-			if
-			:: killed -> finish()
-			:: else -> assert(!hooked && !in_table)
-			fi;
-			watch_put()
+		:: killed -> finish()
 		:: else
 		fi;
 		file_put()
@@ -492,7 +490,7 @@ proctype modifier(byte id)
 	atomic { users--; live-- }
 }
 
-/* mye_add_locked() from when the hooks are there; path D, mye_add_settle() */
+/* mye_add_watch() from when the hooks are there; path D, mye_add_settle() */
 proctype adder(byte id)
 {
 	LOCALS;
@@ -515,34 +513,28 @@ proctype adder(byte id)
 	atomic { users--; live-- }
 }
 
-/* mye_instance_close(), mye_table_next() */
+/* mye_instance_close(), mye_walk_next() */
 proctype instance_closer(byte id)
 {
 	LOCALS;
 
 	users == 0;
 	do
-	:: in_table ->
-		READ_LOCK;
+	:: in_members ->
 		atomic {
-			got = in_table;
+			got = in_members;
 			if
-			:: got -> USE_W; got = w_refs > 0
-			:: else
-			fi;
-			if
-			:: got -> w_refs++
+			:: got -> USE_W; assert(w_refs); w_refs++
 			:: else
 			fi
 		}
-		READ_UNLOCK;
 		if
 		:: got ->
 			got = false;
 			kill();
 			if
 			:: killed -> finish()
-			:: else
+			:: else -> assert(!hooked && !in_table)
 			fi;
 			watch_put()
 		:: else
@@ -576,7 +568,7 @@ active proctype judge()
 {
 	timeout ->
 	assert(live == 0);
-	assert(!alive_w && !alive_t);
+	assert(!alive_w);
 	assert(!alive_i || !closed);
 	assert(!alive_f || f_refs);
 	assert(!in_lane && !reap)

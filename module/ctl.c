@@ -65,59 +65,73 @@ static void mye_add_settle(struct mye_watch *w, bool ready)
 		mye_wake_pollers(inst, 0);
 }
 
-/* A new watch with a place in the table and on the list of its file. */
-static struct mye_watch *mye_add_watch(struct mye_instance *inst,
-				       struct file *file, int fd,
-				       const struct epoll_event *event)
+/* No longer one that is being made; who wants to make the same waits. */
+static void mye_add_done(struct mye_watch *w, bool ready)
 {
-	struct mye_watch *w;
+	struct mye_instance *inst = w->instance;
+
+	mye_add_settle(w, ready);
+	smp_mb();	/* prepare_to_wait() in mye_await_twin() */
+	if (waitqueue_active(&inst->settled))
+		wake_up_all(&inst->settled);
+}
+
+/* Model: adder in removal.pml. */
+static int mye_add_watch(struct mye_watch *w)
+{
+	__poll_t revents = 0;
+	int err;
+
+	err = mye_add_start(w, mye_instance_of(w->file), &revents);
+	if (err)
+		mye_watch_remove(w);
+	else
+		smp_store_release(&w->published, true);	/* mye_table_get() */
+	mye_add_done(w, !err && revents);
+	return err;
+}
+
+static bool mye_twin_is_made(struct mye_watch *twin)
+{
+	return READ_ONCE(twin->published) || READ_ONCE(twin->dead);
+}
+
+/*
+ * There is a watch of the same file and number.  If another ADD is making it
+ * just now, and that fails, it is our turn: -EAGAIN.
+ */
+static int mye_await_twin(struct mye_watch *twin)
+{
+	int err = 0;
+
+	if (!mye_twin_is_made(twin))
+		err = wait_event_killable(twin->instance->settled,
+					  mye_twin_is_made(twin));
+	if (!err)
+		err = READ_ONCE(twin->published) ? -EEXIST : -EAGAIN;
+	mye_watch_put(twin);
+	return err == -ERESTARTSYS ? -EINTR : err;
+}
+
+/* Charged to its user, with a place in the table. */
+static struct mye_watch *mye_add_new(struct mye_instance *inst,
+				     struct file *file, int fd,
+				     const struct epoll_event *event)
+{
+	struct mye_watch *w, *twin = NULL;
 	int err;
 
 	err = mye_user_charge(inst->user);
 	if (err)
 		return ERR_PTR(err);
-	err = -ENOMEM;
 	w = mye_watch_new(inst, file, fd, event);
-	if (!w)
-		goto uncharge;
-	err = mye_table_insert(w);
-	if (err)
-		goto put;
-	err = mye_target_attach(w);
+	err = w ? mye_table_insert(w, &twin) : -ENOMEM;
 	if (!err)
 		return w;
-	/* Walkers of the table trust what a live watch points to. */
-	WRITE_ONCE(w->dead, true);
-	mye_table_remove(w);
-put:
-	mye_watch_put(w);
-uncharge:
-	mye_user_uncharge(inst->user);
-	return ERR_PTR(err);
-}
-
-/* Model: adder in removal.pml. */
-static int mye_add_locked(struct mye_instance *inst, struct file *file, int fd,
-			  const struct epoll_event *event)
-{
-	struct mye_watch *w = mye_table_get(inst, fd, file);
-	__poll_t revents = 0;
-	int err;
-
-	if (w) {
+	if (w)
 		mye_watch_put(w);
-		return -EEXIST;
-	}
-	w = mye_add_watch(inst, file, fd, event);
-	if (IS_ERR(w))
-		return PTR_ERR(w);
-	err = mye_add_start(w, mye_instance_of(file), &revents);
-	if (err)
-		mye_watch_remove(w);
-	else
-		smp_store_release(&w->published, true);	/* mye_table_shows() */
-	mye_add_settle(w, !err && revents);
-	return err;
+	mye_user_uncharge(inst->user);
+	return ERR_PTR(twin ? mye_await_twin(twin) : err);
 }
 
 /**
@@ -133,19 +147,24 @@ int mye_ctl_add(struct mye_instance *inst, struct file *file, int fd,
 		const struct epoll_event *event)
 {
 	struct mye_instance *child = mye_instance_of(file);
-	struct mutex *stripe = mye_table_stripe(inst, fd);
-	int err;
+	struct mye_watch *w;
 
 	if (child) {
-		err = mye_nest_check(inst, child);
+		int err = mye_nest_check(inst, child);
+
 		if (err)
 			return err;
 	}
-	if (mutex_lock_killable(stripe))
-		return -EINTR;
-	err = mye_add_locked(inst, file, fd, event);
-	mutex_unlock(stripe);
-	return err;
+	mye_lanes_grow(inst);
+	do {
+		w = mye_add_new(inst, file, fd, event);
+	} while (w == ERR_PTR(-EAGAIN));
+	if (!IS_ERR(w))
+		return mye_add_watch(w);
+	/* What is there already counts for more than what there is no room for. */
+	if (PTR_ERR(w) != -EINTR && mye_table_has(inst, file, fd))
+		return -EEXIST;
+	return PTR_ERR(w);
 }
 
 static int mye_mod_set(struct mye_watch *w, const struct epoll_event *event)
@@ -191,7 +210,7 @@ static int mye_mod_watch(struct mye_watch *w, const struct epoll_event *event)
 static int mye_ctl_mod(struct mye_instance *inst, struct file *file, int fd,
 		       const struct epoll_event *event)
 {
-	struct mye_watch *w = mye_table_get(inst, fd, file);
+	struct mye_watch *w = mye_table_get(inst, file, fd);
 	int err;
 
 	if (!w)
@@ -201,19 +220,14 @@ static int mye_ctl_mod(struct mye_instance *inst, struct file *file, int fd,
 	return err;
 }
 
-/* Model: deleter in removal.pml. */
 static int mye_ctl_del(struct mye_instance *inst, struct file *file, int fd)
 {
-	struct mye_watch *w = mye_table_get(inst, fd, file);
-	bool killed;
+	struct mye_watch *w = mye_table_take(inst, file, fd);
 
 	if (!w)
 		return -ENOENT;
-	killed = mye_watch_kill(w);
-	if (killed)
-		mye_watch_finish(w);
-	mye_watch_put(w);
-	return killed ? 0 : -ENOENT;
+	mye_watch_finish(w);
+	return 0;
 }
 
 static int mye_check_exclusive(int op, struct file *file, __poll_t events)

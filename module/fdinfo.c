@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /proc/PID/fdinfo/FD of an instance: a line for each watch, by descriptor
- * number, in the format of native epoll.  Holds up nobody: it walks the table
- * under RCU and looks at each watch under that watch's lock.
+ * /proc/PID/fdinfo/FD of an instance: a line for each watch, newest
+ * first, in the format of native epoll.  Holds up nobody: it keeps no lock from
+ * one watch to the next.
  */
 #include <linux/fs.h>
 #include <linux/kdev_t.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 
-#include "myepoll.h"
+#include "members.h"
 
 static void mye_show_watch(struct seq_file *m, struct mye_watch *w)
 {
@@ -27,30 +27,16 @@ static void mye_show_watch(struct seq_file *m, struct mye_watch *w)
 	spin_unlock(&w->lock);
 }
 
-/* A chain of one number, newest first; takes over the reference to @w. */
-static void mye_show_chain(struct seq_file *m, struct mye_watch *w)
-{
-	struct mye_watch *older;
-
-	while (w) {
-		mye_show_watch(m, w);
-		older = seq_has_overflowed(m) ? NULL : mye_table_older(w);
-		mye_watch_put(w);
-		w = older;
-		cond_resched();
-	}
-}
-
 void mye_show_fdinfo(struct seq_file *m, struct file *file)
 {
-	struct mye_instance *inst = file->private_data;
+	struct mye_walk walk;
 	struct mye_watch *w;
-	int fd = 0;
 
-	while ((w = mye_table_next(inst, &fd))) {
-		mye_show_chain(m, w);
-		if (seq_has_overflowed(m) || fd == INT_MAX)
-			return;
-		fd++;
+	mye_walk_begin(&walk, file->private_data);
+	while (!seq_has_overflowed(m) && (w = mye_walk_next(&walk))) {
+		mye_show_watch(m, w);
+		mye_watch_put(w);
+		cond_resched();
 	}
+	mye_walk_end(&walk);
 }

@@ -7,9 +7,12 @@
 #include <linux/slab.h>
 
 #include "lane.h"
+#include "members.h"
 #include "pm.h"
 
 static struct kmem_cache *mye_instance_cache;
+
+atomic_t mye_nr_instances;
 
 /*
  * Finish the watches whose files have died (REMOVAL, C).
@@ -63,20 +66,14 @@ struct mye_instance *mye_instance_new(void)
 	init_waitqueue_head(&inst->wq);
 	init_waitqueue_head(&inst->pwq);
 	init_waitqueue_head(&inst->settled);
-	mye_table_init(inst);
 	mutex_init(&inst->grow_lock);
 	INIT_LIST_HEAD(&inst->children);
 	INIT_LIST_HEAD(&inst->parents);
 	init_llist_head(&inst->reap);
 	INIT_WORK(&inst->reap_work, mye_instance_reap_work);
 	refcount_set(&inst->refs, 1);
+	atomic_inc(&mye_nr_instances);
 	return inst;
-}
-
-static void mye_instance_free_rcu(struct rcu_head *rcu)
-{
-	kmem_cache_free(mye_instance_cache,
-			container_of(rcu, struct mye_instance, rcu));
 }
 
 void mye_instance_get(struct mye_instance *inst)
@@ -90,11 +87,12 @@ void mye_instance_put(struct mye_instance *inst)
 	if (!refcount_dec_and_test(&inst->refs))
 		return;
 	WARN_ON_ONCE(mye_lanes_ready(inst) || atomic_read(&inst->again));
+	atomic_dec(&mye_nr_instances);
 	mye_pm_instance_free(inst);
 	mye_user_put(inst->user);
 	kfree(inst->busy);
 	kfree(inst->more);
-	call_rcu(&inst->rcu, mye_instance_free_rcu);
+	kmem_cache_free(mye_instance_cache, inst);
 }
 
 /**
@@ -104,16 +102,18 @@ void mye_instance_put(struct mye_instance *inst)
  */
 void mye_instance_close(struct mye_instance *inst)
 {
+	struct mye_walk walk;
 	struct mye_watch *w;
-	int fd = 0;
 
 	/* A waiter holds the file; no barrier is needed to see none. */
 	WARN_ON_ONCE(waitqueue_active(&inst->wq));
-	while ((w = mye_table_next(inst, &fd))) {
+	mye_walk_begin(&walk, inst);
+	while ((w = mye_walk_next(&walk))) {
 		mye_watch_remove(w);
 		mye_watch_put(w);
 		cond_resched();
 	}
+	mye_walk_end(&walk);
 	mye_instance_put(inst);
 }
 

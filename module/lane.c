@@ -23,12 +23,8 @@ void mye_lane_init(struct mye_lane *lane)
 	mutex_init(&lane->lock);
 	seqcount_init(&lane->seq);
 	INIT_LIST_HEAD(&lane->fifo);
-}
-
-/* A hint that two threads met; losing a count to a race does not matter. */
-static void mye_lane_warm(struct mye_lane *lane)
-{
-	WRITE_ONCE(lane->hot, READ_ONCE(lane->hot) + 1);
+	spin_lock_init(&lane->members_lock);
+	INIT_LIST_HEAD(&lane->members);
 }
 
 void mye_lane_lock(struct mye_lane *lane)
@@ -46,11 +42,9 @@ void mye_lane_lock(struct mye_lane *lane)
 static void mye_lane_push(struct mye_watch *w)
 {
 	struct mye_instance *inst = w->instance;
-	unsigned int nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
-	struct mye_lane *lane;
+	struct mye_lane *lane = mye_lane_nth(inst, mye_lane_home(inst));
 	struct llist_node *first;
 
-	lane = mye_lane_nth(inst, raw_smp_processor_id() & (nr - 1));
 	w->lane = lane;
 	mye_pm_queued(w);
 	first = READ_ONCE(lane->inbox.first);

@@ -16,6 +16,12 @@ static inline struct mye_lane *mye_lane_nth(struct mye_instance *inst,
 	return n ? &inst->more[n] : &inst->lane0;
 }
 
+/* A hint that two threads met; losing a count to a race does not matter. */
+static inline void mye_lane_warm(struct mye_lane *lane)
+{
+	WRITE_ONCE(lane->hot, READ_ONCE(lane->hot) + 1);
+}
+
 /* Around every change of what mye_look() reads; a few stores each. */
 static inline void mye_lane_change(struct mye_lane *lane)
 {
@@ -28,6 +34,14 @@ static inline void mye_lane_changed(struct mye_lane *lane)
 {
 	write_seqcount_end(&lane->seq);
 	preempt_enable();
+}
+
+/* The lane of this CPU. */
+static inline unsigned int mye_lane_home(struct mye_instance *inst)
+{
+	unsigned int nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+
+	return nr == 1 ? 0 : raw_smp_processor_id() & (nr - 1);
 }
 
 /* Model: lane_ready in lane.pml. */

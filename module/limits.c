@@ -142,13 +142,13 @@ void mye_user_uncharge(struct mye_user *user)
 }
 
 /* Let one user's watches take a twenty-fifth of low memory, as native epoll. */
-static unsigned long mye_default_watches(void)
+unsigned long mye_default_watches(void)
 {
 	struct sysinfo si;
 
 	si_meminfo(&si);
 	return ((si.totalram - si.totalhigh) / 25 << PAGE_SHIFT) /
-	       (sizeof(struct mye_watch) + sizeof(struct mye_target));
+	       sizeof(struct mye_watch);
 }
 
 int mye_limits_init(void)

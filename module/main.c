@@ -30,15 +30,13 @@ static int mye_workqueue_init(void)
 static void mye_workqueue_exit(void)
 {
 	destroy_workqueue(mye_workqueue);
-	/* Work and callers of ours have queued memory to be freed. */
-	rcu_barrier();
 }
 
 /* The hook must be there, and be seen to work, before there is a device. */
 static const struct mye_part mye_parts[] = {
 	{ "watch cache", mye_watch_init, mye_watch_exit },
 	{ "instance cache", mye_instance_init, mye_instance_exit },
-	{ "target table", mye_target_init, mye_target_exit },
+	{ "table of watches", mye_table_init, mye_table_exit },
 	{ "limits", mye_limits_init, mye_limits_exit },
 	{ "work queue", mye_workqueue_init, mye_workqueue_exit },
 	{ "last-close hook", mye_release_init, mye_release_exit },

@@ -6,11 +6,11 @@
  * ========
  * An *instance* is an open file of ours.  It holds *watches*; a watch is one
  * (file, descriptor number) pair with an event mask and user data, hooked into
- * the wait queues of the file.  The file of a watch, seen from all its watches
- * in all instances, is a *target*.  When the file wakes its wait queue, the
- * *callback* of the watch puts it on a *lane*, a ready queue of the instance.
- * A *pass* (one call to wait) claims watches from the lanes, asks each file
- * what is ready, reports that, and settles the claims.
+ * the wait queues of the file.  One *table* has the watches of all instances,
+ * by file.  When the file wakes its wait queue, the *callback* of the watch puts
+ * it on a *lane*, a ready queue of the instance.  A *pass* (one call to wait)
+ * claims watches from the lanes, asks each file what is ready, reports that, and
+ * settles the claims.
  *
  * "Model: STEP in FILE" in a comment names the step of the Promela models in
  * model/ that stands for the code below it; "make model" checks them.
@@ -20,8 +20,8 @@
  *	instance.c	an instance: birth and death
  *	device.c	file operations and ioctl arguments
  *	ctl.c		ADD, MOD, DEL
- *	table.c		descriptor number -> watches, of one instance
- *	target.c	file -> watches, of all instances; removal of a watch
+ *	table.c		file -> watches, of all instances; removal of a watch
+ *	members.c	all watches of one instance, and walks over them
  *	watch.c		a watch: memory, wait queue hooks, callback
  *	lane.c		a lane: push, claim, settle
  *	lanes.c		all lanes: growth, "is anything ready"
@@ -51,8 +51,8 @@
  *	QUEUED	on the lane mye_watch.lane, in its inbox or its FIFO.
  *	CLAIMED	on no lane; belongs to one thread, which alone may touch the
  *		fields marked "claim".  ADD creates a watch in this state, so
- *		nobody reports it before ADD settles it; nobody finds it in the
- *		table before it is published.
+ *		nobody reports it before ADD settles it; MOD and DEL do not see
+ *		it before it is published, and another ADD of it waits for that.
  *	AGAIN	bit beside CLAIMED: an event came meanwhile.  Settle turns it
  *		into a requeue, always: it is never discarded.
  *	ORPHAN	bit beside CLAIMED: the watch was removed meanwhile, and the
@@ -66,15 +66,14 @@
  * =======
  * In this order; a lock may be taken while holding one further up:
  *
- *	instance.stripes[]	mutex: ADD of one descriptor number, EPOLLWAKEUP
  *	mye_nest_lock		mutex, global: links between instances
- *	instance.grow_lock	mutex: making of what few instances need
+ *	instance.grow_lock	mutex: making of what few instances need,
+ *				EPOLLWAKEUP
  *	mye_users_lock		mutex, global: accounts of users
  *	lane.lock		mutex: FIFO, counts
- *	target.lock		spinlock: list of watches, removal
+ *	bucket.lock		spinlock: a bucket of the table, removal
  *	  watch.lock		spinlock: mask, data, seq, dead
- *	  table.xa_lock		spinlock: slots and chains of the table
- *	  bucket of mye_targets	bit spinlock, softirqs off
+ *	  lane.members_lock	spinlock: members of an instance
  *	mye_pm.lock		spinlock: wake-up source of an instance
  *	wait queue head of the target file (irq)
  *	instance.settled.lock (irq)	callers that wait for a settle; leaf
@@ -82,24 +81,27 @@
  *	instance.pwq.lock (irq)	who polls us; nests once per level of nesting
  *
  * The callback runs under the target's wait queue head, in any context, and
- * takes only the last three.  So target.lock, watch.lock and xa_lock are never
- * taken in an interrupt and do not disable them; they are spinlocks because
- * the last close of a file is told to us in atomic context.  lane.lock is a
- * mutex: an inbox may hold as many watches as a user may have.  poll() of a
- * file is called with no lock held, as it may sleep; but ADD holds its stripe.
+ * takes only the last three.  So the three locks above them are never taken in
+ * an interrupt and do not disable them; they are spinlocks because the last
+ * close of a file is told to us in atomic context.  lane.lock is a mutex: an
+ * inbox may hold as many watches as a user may have.  poll() of a file is
+ * called with no lock held, as it may sleep.
  *
  * REFERENCES
  * ==========
  *	watch	one for the table, taken over by the claimer with ORPHAN; who
- *		found it in the table (MOD, DEL, fdinfo, the instance's
- *		release, the walk in nest.c) and the list of late files take
- *		their own.  Freed after an RCU grace period.  Lanes and claims
- *		own none: who removes a watch does not let go of one there.
- *	target	one for each watch.  Freed after an RCU grace period.
+ *		found it there (MOD, a second ADD), walks over the members
+ *		(fdinfo, the instance's release, nest.c) and the list of late
+ *		files take their own.  Lanes and claims own none: who removes a
+ *		watch does not let go of one there.
  *	instance the file, each watch on its reap list, each watch of another
- *		instance that has it as target.  Freed after an RCU grace
- *		period.
+ *		instance that watches it.
  *	file	none.  A pass pins the file while it calls poll().
+ *
+ * None of it needs a grace period: who comes to a watch without a reference is
+ * on a wait queue that the watch is hooked into, or holds a lock under which it
+ * is not dead; and a watch that is not dead has an instance.  The close of an
+ * instance takes the lock under which its last member left.
  *
  * REMOVAL
  * =======
@@ -108,10 +110,10 @@
  *	C	last close of the watched file
  *	D	ADD that fails half-way
  *
- * mye_watch_kill() decides, under target.lock, who removes a watch: it marks
- * it dead, takes it off all wait queues, out of the table, and gives back the
- * user's count.  Whoever loses has waited for target.lock and so returns after
- * all that is done.  From here on nobody can push the watch: callbacks are
+ * mye_watch_kill() decides, under bucket.lock, who removes a watch: it marks
+ * it dead, takes it off all wait queues, out of the table and the members, and
+ * gives back the user's count.  Whoever loses has waited for bucket.lock and so
+ * returns after all that is done.  From here on nobody can push the watch: callbacks are
  * gone, MOD checks "dead" under watch.lock, a pass that pins finds it dead.
  * Then mye_watch_finish() deals with the state, under the lane's lock:
  *	QUEUED	it unlinks the watch from the lane
@@ -182,13 +184,11 @@
 #include <linux/poll.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
-#include <linux/rhashtable-types.h>
 #include <linux/seqlock.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
-#include <linux/xarray.h>
 
 #include <uapi/linux/eventpoll.h>
 
@@ -204,9 +204,6 @@
 
 /* A chain of instances may have this many links, 5 instances. */
 #define MYE_MAX_NESTS	4
-
-/* Mutexes that serialise ADD and DEL of one descriptor number; power of 2. */
-#define MYE_STRIPES	8
 
 /* Lanes an instance may have at most; power of 2. */
 #define MYE_MAX_LANES	16
@@ -238,6 +235,8 @@ enum mye_verdict {
  * @inbox: pushed to by callbacks, newest first; drained under @lock
  * @hot: how often somebody met contention here; a hint, written without lock
  * @turn: calls that began here; a hint, written without lock
+ * @members_lock: protects @members
+ * @members: watches that were born here, newest first
  * @lock: protects what follows
  * @seq: moves with every change of what mye_look() reads
  * @fifo: ready watches, oldest first, by mye_watch.node
@@ -248,6 +247,8 @@ struct mye_lane {
 	struct llist_head inbox;
 	unsigned int hot;
 	unsigned int turn;
+	spinlock_t members_lock;	/* members */
+	struct list_head members;
 	struct mutex lock ____cacheline_aligned_in_smp;
 	seqcount_t seq;
 	struct list_head fifo;
@@ -280,16 +281,15 @@ struct wakeup_source;
  * @lane0: the first lane
  * @nr_lanes: lanes in use, power of 2; read with acquire, grows once
  * @more: lanes 1 and up; set before @nr_lanes grows
- * @grow_lock: making of @more, @pm and @busy
+ * @grow_lock: making of @more, @pm and @busy; sources of watches (pm.c)
  * @wq: sleeping waiters, newest first; entries are made by wait.c alone
  * @pwq: who polls this instance: select, outer instances, io_uring ...
- * @settled: callers that wait for a settle because they may not wait for events
+ * @settled: callers that wait for a settle because they may not wait for
+ *	events, or for an ADD of the same watch
  * @again: watches that are CLAIMED and AGAIN
  * @poll_cpu: the CPU that walks @pwq, or -1; written under its lock
  * @poll_again: that CPU came here again meanwhile
- * @watched: another instance has this one as target; rises under mye_nest_lock
- * @table: descriptor number -> newest mye_watch with it
- * @stripes: serialise ADD and DEL of one descriptor number
+ * @watched: another instance watches this one; rises under mye_nest_lock
  * @user: who made the instance and pays for its watches
  * @children: our watches of other instances; mye_nest_lock
  * @parents: watches of this instance by others; mye_nest_lock
@@ -300,7 +300,6 @@ struct wakeup_source;
  * @pm: keeps the system awake during a pass (EPOLLWAKEUP); set once
  * @busy: busy-poll parameters; set once
  * @refs: see REFERENCES
- * @rcu: for freeing
  */
 struct mye_instance {
 	struct mye_lane lane0;
@@ -314,9 +313,7 @@ struct mye_instance {
 	bool poll_again;
 	int poll_cpu;
 
-	struct xarray table ____cacheline_aligned_in_smp;
-	struct mutex stripes[MYE_STRIPES];	/* ADD */
-	struct mutex grow_lock;			/* more, pm, busy */
+	struct mutex grow_lock;		/* more, pm, busy, watch.ws */
 	struct mye_user *user;
 	struct list_head children;
 	struct list_head parents;
@@ -327,46 +324,17 @@ struct mye_instance {
 	struct mye_pm *pm;
 	struct mye_busy *busy;
 	refcount_t refs;
-	struct rcu_head rcu;
-};
-
-/**
- * struct mye_target - a watched file
- * @node: in the table of targets, keyed by @file
- * @file: the file; compared always, followed only while it cannot be gone
- * @lock: protects what follows, and decides removals
- * @watches: by mye_watch.peer
- * @nr: watches on that list
- * @dead: out of the table; do not add
- * @closed: a pass has found itself with the last reference; rises without lock
- * @stamp: number of the walk that has counted its paths; mye_nest_lock
- * @refs: watches
- * @rcu: for freeing
- */
-struct mye_target {
-	struct rhash_head node;
-	struct file *file;
-	spinlock_t lock;	/* removals */
-	bool dead;
-	bool closed;
-	unsigned int nr;
-	struct list_head watches;
-	u64 stamp;
-	refcount_t refs;
-	struct rcu_head rcu;
 };
 
 /**
  * struct mye_hook - one entry on one wait queue of the file
- * @wait: the entry
+ * @wait: the entry; its private field says whose it is
  * @head: the queue, NULL after POLLFREE (see there)
- * @watch: whose
  * @next: further hooks of the watch; changed by ADD alone
  */
 struct mye_hook {
 	struct wait_queue_entry wait;
 	struct wait_queue_head *head;
-	struct mye_watch *watch;
 	struct mye_hook *next;
 };
 
@@ -393,27 +361,29 @@ struct mye_nest {
  * @inbox: in the lane's inbox
  * @node: in the lane's FIFO (lane.lock), or in a list of the claimer (claim)
  * @instance: whose; valid while the watch is not dead, and for who removed it
- * @ws: RCU: keeps the system awake while queued (EPOLLWAKEUP); its stripe
+ * @ws: RCU: keeps the system awake while queued (EPOLLWAKEUP);
+ *	instance.grow_lock
  * @lock: protects mask, data, seq, dead
  * @seq: counts changes of mask and data
  * @data: the user's; @lock
  * @fd: descriptor number at ADD
- * @dead: it is being removed; @lock, rises under target.lock
+ * @refs: see REFERENCES
+ * @dead: it is being removed; @lock, rises under bucket.lock
  * @verdict: claim
  * @counted: claim: it is in lane.claims
  * @published: ADD is past the point of failure; the table shows it
  * @nested: the file is an instance
+ * @closed: claim: a pass has found itself with the last reference to the file
+ * @home: the lane that has it as member
  * @file: the file; not referenced; may be followed if pinned under @lock
- * @target: referenced
- * @nest: for a watch of another instance
- * @next: older watch with the same number; table.xa_lock, read under RCU
- * @prev: newer one; table.xa_lock
- * @peer: in target.watches; target.lock
- * @reap: in instance.reap, after it left target.watches
+ * @nest: link to the instance that is watched, if @nested; mye_nest_lock
+ * @stamp: if not: number of the walk that has counted the paths of the file;
+ *	mye_nest_lock
+ * @peer: in the table; bucket.lock
+ * @member: in lane.members; lane.members_lock
+ * @reap: in instance.reap, after it left lane.members
  * @late: in a list of late files (pass.c): its claimer's, then the worker's
- * @refs: see REFERENCES
  * @hook: first hook; most files need one
- * @rcu: for freeing
  */
 struct mye_watch {
 	atomic_t state;
@@ -422,7 +392,6 @@ struct mye_watch {
 	union {
 		struct llist_node inbox;
 		struct list_head node;
-		struct rcu_head rcu;
 	};
 	struct mye_instance *instance;
 	struct wakeup_source __rcu *ws;
@@ -431,24 +400,37 @@ struct mye_watch {
 	u32 seq;
 	u64 data;
 	int fd;
+	refcount_t refs;
 	bool dead;
 	u8 verdict;
 	bool counted;
 	bool published;
 	bool nested;
+	bool closed;
+	u8 home;
 	struct file *file;
-	struct mye_target *target;
-	struct mye_nest *nest;
-	struct mye_watch __rcu *next;
-	struct mye_watch *prev;
 	union {
-		struct list_head peer;
+		struct mye_nest *nest;
+		u64 stamp;
+	};
+	struct hlist_node peer;
+	union {
+		struct list_head member;
 		struct llist_node reap;
 	};
 	struct llist_node late;
-	refcount_t refs;
 	struct mye_hook hook;
 };
+
+/* Three cache lines; native epoll takes more for each watch. */
+#if !defined(CONFIG_DEBUG_SPINLOCK) && !defined(CONFIG_DEBUG_LOCK_ALLOC)
+static_assert(sizeof(struct mye_watch) <= 192);
+#endif
+
+static inline struct mye_nest *mye_watch_nest(struct mye_watch *w)
+{
+	return w->nested ? w->nest : NULL;
+}
 
 /**
  * struct mye_deadline - how long a wait may last
@@ -480,6 +462,13 @@ static inline struct mye_instance *mye_instance_of(struct file *file)
 }
 
 /* instance.c */
+extern atomic_t mye_nr_instances;
+
+static inline bool mye_instances_exist(void)
+{
+	return atomic_read(&mye_nr_instances);
+}
+
 int mye_instance_init(void);
 void mye_instance_exit(void);
 struct mye_instance *mye_instance_new(void);
@@ -493,23 +482,18 @@ int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event);
 int mye_ctl_add(struct mye_instance *inst, struct file *file, int fd,
 		const struct epoll_event *event);
 
-/* table.c */
-void mye_table_init(struct mye_instance *inst);
-struct mutex *mye_table_stripe(struct mye_instance *inst, int fd);
-int mye_table_insert(struct mye_watch *w);
-void mye_table_remove(struct mye_watch *w);
-struct mye_watch *mye_table_get(struct mye_instance *inst, int fd,
-				struct file *file);
-struct mye_watch *mye_table_next(struct mye_instance *inst, int *fd);
-struct mye_watch *mye_table_older(struct mye_watch *w);
-
-/* target.c */
-int mye_target_init(void);
-void mye_target_exit(void);
-int mye_target_attach(struct mye_watch *w);
-void mye_target_put(struct mye_target *t);
-struct mye_target *mye_target_find(struct file *file);
-void mye_target_release(struct file *file);
+/* table.c; the members are in members.h */
+int mye_table_init(void);
+void mye_table_exit(void);
+int mye_table_insert(struct mye_watch *w, struct mye_watch **twin);
+struct mye_watch *mye_table_get(struct mye_instance *inst, struct file *file,
+				int fd);
+struct mye_watch *mye_table_take(struct mye_instance *inst, struct file *file,
+				 int fd);
+bool mye_table_has(struct mye_instance *inst, struct file *file, int fd);
+bool mye_table_each(struct file *file,
+		    bool (*visit)(struct mye_watch *w, void *arg), void *arg);
+void mye_table_release(struct file *file);
 bool mye_watch_kill(struct mye_watch *w);
 
 /* watch.c */
@@ -561,6 +545,7 @@ int mye_nest_check_leaf(struct mye_watch *w);
 
 /* limits.c */
 extern unsigned long mye_max_file_watches;
+unsigned long mye_default_watches(void);
 int mye_limits_init(void);
 void mye_limits_exit(void);
 struct mye_user *mye_user_get(kuid_t uid);

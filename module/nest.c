@@ -6,15 +6,15 @@
  * Links change, and are followed, under one global mutex.  A plain ADD does
  * not take it, unless its instance is watched by another:
  *
- *	plain ADD:	watch onto the target; barrier; instance watched?
- *	nested ADD:	instance is watched;   barrier; look at targets below it
+ *	plain ADD:	watch into the table; barrier; instance watched?
+ *	nested ADD:	instance is watched;   barrier; look at watches below it
  *
  * One of the two sees the other and counts the paths (N).
  */
 #include <linux/sched.h>
 #include <linux/slab.h>
 
-#include "myepoll.h"
+#include "members.h"
 
 static DEFINE_MUTEX(mye_nest_lock);
 
@@ -114,58 +114,50 @@ static bool mye_paths_up(struct mye_instance *inst, unsigned int nth,
 	return !outermost || ++paths[nth] <= mye_path_limits[nth];
 }
 
+/* Paths counted so far; stamps the watch, so that its file is not met again. */
+static bool mye_paths_through(struct mye_watch *w, void *paths)
+{
+	if (!w->nested)
+		w->stamp = mye_nest_walk;
+	return mye_paths_up(w->instance, 0, paths);
+}
+
 /* Are the paths from this file within the limits? */
-static bool mye_paths_ok(struct mye_target *t)
+static bool mye_paths_ok(struct file *file)
 {
 	unsigned int paths[MYE_MAX_NESTS + 1] = { 0 };
-	struct mye_watch *w;
-	bool ok = true;
 
 	lockdep_assert_held(&mye_nest_lock);
-	if (t->stamp == mye_nest_walk)
-		return true;
-	t->stamp = mye_nest_walk;
-	spin_lock(&t->lock);
-	list_for_each_entry(w, &t->watches, peer) {
-		ok = mye_paths_up(w->instance, 0, paths);
-		if (!ok)
-			break;
-	}
-	spin_unlock(&t->lock);
-	return ok;
+	return mye_table_each(file, mye_paths_through, paths);
 }
 
 static bool mye_paths_below_ok(struct mye_instance *inst);
 
 static bool mye_paths_of_watch_ok(struct mye_watch *w)
 {
-	struct mye_target *t = smp_load_acquire(&w->target); /* its link */
-
 	if (w->nested)
 		return !w->nest || mye_paths_below_ok(w->nest->child);
-	/* A watch that ADD has not attached yet: see (N), ADD will look. */
-	return !t || mye_paths_ok(t);
+	return w->stamp == mye_nest_walk || mye_paths_ok(w->file);
 }
 
 /* The same for every file below @inst; each instance is visited once. */
 static bool mye_paths_below_ok(struct mye_instance *inst)
 {
-	struct mye_watch *w, *older;
+	struct mye_walk walk;
+	struct mye_watch *w;
 	bool ok = true;
-	int fd;
 
 	lockdep_assert_held(&mye_nest_lock);
 	if (inst->stamp == mye_nest_walk)
 		return true;
 	inst->stamp = mye_nest_walk;
-	for (fd = 0; ok && (w = mye_table_next(inst, &fd)); fd++) {
-		for (; w; w = older) {
-			ok = ok && mye_paths_of_watch_ok(w);
-			older = mye_table_older(w);
-			mye_watch_put(w);
-		}
+	mye_walk_begin(&walk, inst);
+	while (ok && (w = mye_walk_next(&walk))) {
+		ok = mye_paths_of_watch_ok(w);
+		mye_watch_put(w);
 		cond_resched();
 	}
+	mye_walk_end(&walk);
 	return ok;
 }
 
@@ -203,7 +195,7 @@ static int mye_nest_link_locked(struct mye_nest *nest)
 
 /**
  * mye_nest_link - let a watch be one of an instance
- * @w: a watch that its ADD has attached
+ * @w: a watch in the table, made by its ADD
  * @child: the instance behind its file
  *
  * Returns 0, -ENOMEM, -ELOOP, or -EINVAL: too many paths.
@@ -241,7 +233,7 @@ void mye_nest_unlink(struct mye_watch *w)
 
 /**
  * mye_nest_check_leaf - does a watch of an ordinary file make too many paths?
- * @w: a watch that its ADD has attached
+ * @w: a watch in the table, made by its ADD
  *
  * Returns 0 or -EINVAL.
  * Model: plain_add in nest.pml.
@@ -255,7 +247,7 @@ int mye_nest_check_leaf(struct mye_watch *w)
 		return 0;
 	mutex_lock(&mye_nest_lock);
 	mye_nest_walk++;
-	ok = mye_paths_ok(w->target);
+	ok = mye_paths_ok(w->file);
 	mutex_unlock(&mye_nest_lock);
 	return ok ? 0 : -EINVAL;
 }

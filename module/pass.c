@@ -105,7 +105,7 @@ static struct file *mye_pin(struct mye_claim *c)
 	struct file *file = NULL;
 
 	spin_lock(&w->lock);
-	if (!w->dead && !READ_ONCE(w->target->closed) &&
+	if (!w->dead && !w->closed &&
 	    mye_file_tryget(w->file))
 		file = w->file;
 	c->mask = w->mask;
@@ -121,7 +121,7 @@ static void mye_unpin(struct mye_watch *w, struct file *file,
 {
 	if (likely(mye_file_put_unless_last(file)))
 		return;
-	WRITE_ONCE(w->target->closed, true);
+	w->closed = true;
 	refcount_inc(&w->refs);
 	llist_add(&w->late, late);
 }

@@ -53,10 +53,9 @@ static struct mye_pm *mye_pm_new(void)
 
 static int mye_pm_instance_init(struct mye_instance *inst)
 {
-	mutex_lock(&inst->grow_lock);
+	lockdep_assert_held(&inst->grow_lock);
 	if (!inst->pm)
 		inst->pm = mye_pm_new();
-	mutex_unlock(&inst->grow_lock);
 	return inst->pm ? 0 : -ENOMEM;
 }
 
@@ -68,13 +67,7 @@ void mye_pm_instance_free(struct mye_instance *inst)
 	kfree(inst->pm);
 }
 
-/**
- * mye_pm_attach - give a watch its wake-up source
- * @w: the watch; the caller holds its stripe and a reference to its file
- *
- * Returns 0 or -ENOMEM.
- */
-int mye_pm_attach(struct mye_watch *w)
+static int mye_pm_attach_locked(struct mye_watch *w)
 {
 	struct name_snapshot name;
 	struct wakeup_source *ws;
@@ -90,6 +83,23 @@ int mye_pm_attach(struct mye_watch *w)
 		return -ENOMEM;
 	rcu_assign_pointer(w->ws, ws);
 	return 0;
+}
+
+/**
+ * mye_pm_attach - give a watch its wake-up source
+ * @w: a watch that its ADD is making; the caller holds the file
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int mye_pm_attach(struct mye_watch *w)
+{
+	struct mye_instance *inst = w->instance;
+	int err;
+
+	mutex_lock(&inst->grow_lock);
+	err = mye_pm_attach_locked(w);
+	mutex_unlock(&inst->grow_lock);
+	return err;
 }
 
 /* No callback can be using it any more. */
@@ -110,17 +120,17 @@ static void mye_pm_detach(struct mye_watch *w)
 /* MOD: the mask has changed.  Without memory the system may fall asleep. */
 void mye_pm_change(struct mye_watch *w)
 {
-	struct mutex *stripe = mye_table_stripe(w->instance, w->fd);
+	struct mye_instance *inst = w->instance;
 	bool has, wants;
 
-	mutex_lock(stripe);
+	mutex_lock(&inst->grow_lock);
 	has = rcu_access_pointer(w->ws);
 	wants = w->mask & EPOLLWAKEUP;
 	if (wants && !has)
-		mye_pm_attach(w);
+		mye_pm_attach_locked(w);
 	else if (has && !wants)
 		mye_pm_detach(w);
-	mutex_unlock(stripe);
+	mutex_unlock(&inst->grow_lock);
 }
 
 void __mye_pm_queued(struct mye_watch *w)

@@ -32,8 +32,8 @@ static void mye_release_hook(unsigned long ip, unsigned long parent,
 {
 	struct file *file = (struct file *)mye_ftrace_arg0(fregs);
 
-	if (file_can_poll(file))
-		mye_target_release(file);
+	if (mye_instances_exist() && file_can_poll(file))
+		mye_table_release(file);
 }
 
 static struct ftrace_ops mye_release_ops = {
@@ -145,7 +145,7 @@ static bool mye_release_seen(struct mye_instance *inst)
 	unsigned long end = jiffies + MYE_TRIAL_TIME;
 
 	flush_delayed_fput();
-	while (!xa_empty(&inst->table)) {
+	while (!list_empty_careful(&inst->lane0.members)) {
 		if (time_after(jiffies, end))
 			return false;
 		schedule_timeout_uninterruptible(1);

@@ -66,6 +66,7 @@ static int mye_watch_wake(struct wait_queue_entry *wait, unsigned int mode,
 			  int flags, void *key)
 {
 	struct mye_hook *hook = container_of(wait, struct mye_hook, wait);
+	struct mye_watch *w = wait->private;
 	bool exclusive = wait->flags & WQ_FLAG_EXCLUSIVE;
 	__poll_t bits = key_to_poll(key);
 	bool taken;
@@ -75,7 +76,7 @@ static int mye_watch_wake(struct wait_queue_entry *wait, unsigned int mode,
 	 * the lock of the queue that we run under, so taking that was not it.
 	 */
 	smp_mb();
-	taken = mye_watch_event(hook->watch, flags, bits);
+	taken = mye_watch_event(w, flags, bits);
 	if (bits & POLLFREE) {
 		list_del_init(&wait->entry);
 		/* POLLFREE: the last access; pairs with mye_hook_remove() */
@@ -88,7 +89,7 @@ static struct mye_hook *mye_hook_new(struct mye_watch *w)
 {
 	struct mye_hook *hook = &w->hook;
 
-	if (!hook->watch)
+	if (!hook->head)
 		return hook;
 	hook = kmem_cache_zalloc(mye_hook_cache, GFP_KERNEL_ACCOUNT);
 	if (!hook)
@@ -113,9 +114,9 @@ static void mye_hook_add(struct file *file, struct wait_queue_head *head,
 		reg->error = -ENOMEM;
 		return;
 	}
-	hook->watch = reg->watch;
 	hook->head = head;
 	init_waitqueue_func_entry(&hook->wait, mye_watch_wake);
+	hook->wait.private = reg->watch;
 	if (reg->watch->mask & EPOLLEXCLUSIVE)
 		add_wait_queue_exclusive(head, &hook->wait);
 	else
@@ -159,7 +160,6 @@ void mye_watch_unhook(struct mye_watch *w)
 {
 	struct mye_hook *hook;
 
-	lockdep_assert_held(&w->target->lock);
 	for (hook = &w->hook; hook; hook = hook->next)
 		mye_hook_remove(hook);
 }
@@ -167,16 +167,17 @@ void mye_watch_unhook(struct mye_watch *w)
 struct mye_watch *mye_watch_new(struct mye_instance *inst, struct file *file,
 				int fd, const struct epoll_event *event)
 {
+	unsigned int home;
 	struct mye_watch *w;
-	unsigned int nr;
 
 	w = kmem_cache_alloc(mye_watch_cache, GFP_KERNEL_ACCOUNT);
 	if (!w)
 		return NULL;
-	nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+	home = mye_lane_home(inst);
 	*w = (struct mye_watch) {
 		.state = ATOMIC_INIT(MYE_CLAIMED),
-		.lane = mye_lane_nth(inst, raw_smp_processor_id() & (nr - 1)),
+		.lane = mye_lane_nth(inst, home),
+		.home = home,
 		.instance = inst,
 		.mask = event->events,
 		.data = event->data,
@@ -189,9 +190,8 @@ struct mye_watch *mye_watch_new(struct mye_instance *inst, struct file *file,
 	return w;
 }
 
-static void mye_watch_free_rcu(struct rcu_head *rcu)
+static void mye_watch_free(struct mye_watch *w)
 {
-	struct mye_watch *w = container_of(rcu, struct mye_watch, rcu);
 	struct mye_hook *hook, *next;
 
 	for (hook = w->hook.next; hook; hook = next) {
@@ -203,18 +203,19 @@ static void mye_watch_free_rcu(struct rcu_head *rcu)
 
 /*
  * The last reference of a watch with a wake-up source or a nested instance is
- * dropped in process context only: mye_target_release() sees to that.
+ * dropped in process context only: mye_watch_release() sees to that.  No grace
+ * period: who found a watch without a reference of his own is on a wait queue
+ * that it was hooked into, or holds a lock under which it is not dead.
  * Model: watch_put in removal.pml.
  */
 void mye_watch_put(struct mye_watch *w)
 {
 	if (!refcount_dec_and_test(&w->refs))
 		return;
-	WARN_ON_ONCE(w->nest);
-	mye_pm_free(w);
-	if (w->target)
-		mye_target_put(w->target);
-	call_rcu(&w->rcu, mye_watch_free_rcu);
+	WARN_ON_ONCE(mye_watch_nest(w));
+	if (mye_pm_active(w))
+		mye_pm_free(w);
+	mye_watch_free(w);
 }
 
 /**
@@ -228,7 +229,7 @@ void mye_watch_finish(struct mye_watch *w)
 {
 	int state = atomic_read_acquire(&w->state);
 
-	if (w->nest)
+	if (mye_watch_nest(w))
 		mye_nest_unlink(w);
 	while (state != MYE_IDLE) {
 		if (state == MYE_QUEUED) {

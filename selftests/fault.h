@@ -84,10 +84,10 @@ static inline int nth_disarm(struct nth *nth)
 /* ---- slabs ---- */
 
 static const char *const our_slabs[] = {
-	"myepoll_instance", "myepoll_watch", "myepoll_hook", "myepoll_target",
+	"myepoll_instance", "myepoll_watch", "myepoll_hook",
 };
 
-#define OUR_SLABS 4
+#define OUR_SLABS 3
 
 /*
  * Objects of a cache in use.  The count takes all objects of a CPU's current
@@ -130,7 +130,7 @@ static inline bool slab_take(struct slab_counts *counts)
 
 /*
  * Until every cache of ours has no more objects in use than at @before.  Memory
- * comes back after RCU grace periods, so that takes a while.
+ * comes back when the last user of it is done, which may take a while.
  */
 static inline bool slab_back_to(const struct slab_counts *before)
 {

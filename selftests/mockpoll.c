@@ -183,6 +183,36 @@ TEST_F(mockdev, others_go_on_during_mod)
 	EXPECT_EQ(EPOLLIN, REPORTED());
 }
 
+TEST_F(mockdev, second_add_waits_for_the_first)
+{
+	struct doer add[3];
+	int i;
+
+	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_REGISTER));
+	for (i = 0; i < 3; i++) {
+		add[i] = (struct doer) {
+			.work = do_add, .be = self->be, .ep = self->ep,
+			.fd = self->fd, .events = EPOLLIN,
+		};
+		ASSERT_EQ(0, doer_start(&add[i]));
+		if (i)
+			doer_settle(&add[i]);
+		else
+			ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	}
+	/* Whether the first will succeed is not known yet. */
+	for (i = 0; i < 3; i++)
+		EXPECT_FALSE(atomic_load(&add[i].done));
+	ASSERT_EQ(0, mock_release(self->fd));
+	for (i = 0; i < 3; i++) {
+		ASSERT_TRUE(doer_finish(&add[i]));
+		EXPECT_EQ(i ? -1 : 0, add[i].ret);
+		if (i)
+			EXPECT_EQ(EEXIST, add[i].err);
+	}
+	EXPECT_EQ(0, DEL());
+}
+
 /* A waiter inside poll() of the mock, which has told of @key. */
 static void hold_waiter(struct __test_metadata *_metadata, struct waiter *w,
 			int fd, uint32_t key, uint32_t flags)
