@@ -285,26 +285,32 @@ inline claim()
 	}
 }
 
-/* mye_evaluate(), mye_pin(), mye_unpin() */
+/* mye_ask(), mye_pin(), mye_unpin_last() */
 inline evaluate()
 {
-	atomic { USE_W; !wlock -> wlock = true };
-	atomic {
-#ifdef M_PIN_BLINDLY
-		USE_F; pinned = f_refs > 0;
-#else
-		if
-		:: dead -> pinned = false
-		:: else -> USE_F; pinned = f_refs > 0
-		fi;
+#ifndef M_PIN_NO_RCU
+	READ_LOCK;
 #endif
-		if
-		:: pinned -> f_refs++
-		:: else
-		fi;
-		USE_W;
-		UNLOCK(wlock)
-	}
+#ifdef M_PIN_BLINDLY
+	pinned = true;
+#else
+	atomic { USE_W; pinned = !dead };
+#endif
+	if
+	:: pinned ->
+		atomic {
+			USE_F;
+			pinned = f_refs > 0;
+			if
+			:: pinned -> f_refs++
+			:: else
+			fi
+		}
+	:: else
+	fi;
+#ifndef M_PIN_NO_RCU
+	READ_UNLOCK;
+#endif
 	if
 	:: pinned ->
 		/* poll() */

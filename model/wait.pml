@@ -71,19 +71,28 @@ proctype producer(byte id, file, writes)
 	atomic { MB -> live-- }
 }
 
-/* mye_pin() and the poll() of mye_evaluate(): v */
+/* mye_ask(): v */
 inline ask_file()
 {
-	atomic { mem[WLK(w)] == 0 -> mask = gmask[w]; wseq = gwseq[w] };
 	v = (mask -> mem[DATA(w)] : 0)
 }
 
-/* mye_pass_evaluate() of one watch */
+/* mye_evaluate(), mye_ask_again() */
 inline evaluate()
 {
+	wseq = mem[WSEQ(w)];
+#ifdef MOD
+	mask = mem[MASK(w)];
+#else
+	mask = gmask[w];
+#endif
 	ask_file();
 	if
-	:: mem[WSEQ(w)] != wseq -> ask_file()
+#ifndef M_NO_WSEQ
+	:: (wseq & 1) || mem[WSEQ(w)] != wseq ->
+		atomic { mem[WLK(w)] == 0 -> mask = gmask[w]; wseq = gwseq[w] };
+		ask_file()
+#endif
 	:: else
 	fi
 }
@@ -433,7 +442,7 @@ inline poll_lane(l)
 		if
 		:: w == NONE -> break
 		:: else ->
-			ask_file();
+			evaluate();
 			if
 			:: v -> back = back | BIT(w); got = true
 			:: else
@@ -502,8 +511,9 @@ proctype modifier(byte id, file)
 	atomic {
 		mem[WLK(w)] == 0 -> mem[WLK(w)] = 1;
 		gmask[w] = true;
-		gwseq[w]++;
+		STORE(WSEQ(w), gwseq[w] + 1);
 		STORE(MASK(w), 1);
+		gwseq[w] = gwseq[w] + 2;
 		STORE(WSEQ(w), gwseq[w]);
 		STORE(WLK(w), 0)
 	}

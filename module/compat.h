@@ -67,6 +67,12 @@ static inline bool mye_file_put_unless_last(struct file *file)
 #endif
 }
 
+/*
+ * Since 6.7 the memory of a file may be used for another one before a grace
+ * period has passed.
+ */
+#define MYE_FILES_REUSED (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0))
+
 /* First argument of a traced function.  The accessor came in 6.5. */
 static inline unsigned long mye_ftrace_arg0(struct ftrace_regs *fregs)
 {

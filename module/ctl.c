@@ -9,11 +9,13 @@
 #include <linux/poll.h>
 #include <linux/string.h>
 
-#include "myepoll.h"
+#include "lane.h"
 #include "pm.h"
 
 #define MYE_EXCLUSIVE_OK	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | \
 				 EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+
+#define MYE_NATIVE_NAME	"[eventpoll]"
 
 /* The file operations of native epoll, once we have seen an instance. */
 static const struct file_operations *mye_native_fops;
@@ -24,10 +26,15 @@ static const struct file_operations *mye_native_fops;
  */
 static bool mye_is_native_epoll(struct file *file)
 {
+	const struct qstr *name;
+
 	if (READ_ONCE(mye_native_fops))
 		return file->f_op == mye_native_fops;
-	if (file_inode(file)->i_sb->s_magic != ANON_INODE_FS_MAGIC ||
-	    strcmp(file->f_path.dentry->d_name.name, "[eventpoll]"))
+	if (file_inode(file)->i_sb->s_magic != ANON_INODE_FS_MAGIC)
+		return false;
+	name = &file->f_path.dentry->d_name;
+	if (name->len != sizeof(MYE_NATIVE_NAME) - 1 ||
+	    strcmp(name->name, MYE_NATIVE_NAME))
 		return false;
 	WRITE_ONCE(mye_native_fops, file->f_op);
 	return true;
@@ -56,10 +63,12 @@ static int mye_add_start(struct mye_watch *w, struct mye_instance *child,
 static void mye_add_settle(struct mye_watch *w, bool ready)
 {
 	struct mye_instance *inst = w->instance;
-	LIST_HEAD(claims);
+	struct mye_claims claims = MYE_CLAIMS_INIT(claims);
 
 	w->verdict = ready ? MYE_BACK : MYE_DROP;
-	list_add(&w->node, &claims);
+	list_add(&w->node, &claims.list);
+	claims.nr = 1;
+	claims.edges = true;
 	mye_lane_settle(inst, &claims);
 	if (ready)
 		mye_wake_pollers(inst, 0);
@@ -175,9 +184,11 @@ static int mye_mod_set(struct mye_watch *w, const struct epoll_event *event)
 	if (w->dead) {
 		err = -ENOENT;
 	} else {
-		WRITE_ONCE(w->mask, event->events);
-		w->data = event->data;
 		WRITE_ONCE(w->seq, w->seq + 1);
+		smp_wmb();	/* mye_evaluate() */
+		WRITE_ONCE(w->mask, event->events);
+		WRITE_ONCE(w->data, event->data);
+		smp_store_release(&w->seq, w->seq + 1);	/* mye_evaluate() */
 	}
 	spin_unlock(&w->lock);
 	return err;

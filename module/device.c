@@ -160,8 +160,8 @@ static int mye_deadline_set(struct mye_deadline *deadline,
 	return 0;
 }
 
-static int mye_wait_deadline(const struct myepoll_wait *wait,
-			     struct mye_deadline *deadline)
+static noinline int mye_deadline_get(const struct myepoll_wait *wait,
+				     struct mye_deadline *deadline)
 {
 	struct timespec64 timeout = {
 		.tv_sec = wait->timeout_sec,
@@ -180,14 +180,25 @@ static int mye_wait_deadline(const struct myepoll_wait *wait,
 		if (get_timespec64(&timeout, u64_to_user_ptr((u64)wait->timeout_sec)))
 			return -EFAULT;
 		return mye_deadline_set(deadline, &timeout);
-	case 0:
-		if (wait->timeout_sec || wait->timeout_nsec)
-			return -EINVAL;
-		deadline->forever = true;
-		return 0;
 	default:
 		return -EINVAL;
 	}
+}
+
+/* What servers ask for needs no calculation. */
+static int mye_wait_deadline(const struct myepoll_wait *wait,
+			     struct mye_deadline *deadline)
+{
+	*deadline = (struct mye_deadline) { 0 };
+	if (wait->timeout_sec || wait->timeout_nsec)
+		return mye_deadline_get(wait, deadline);
+	if (wait->flags == MYEPOLL_WAIT_TIMEOUT)
+		deadline->expired = true;
+	else if (!wait->flags)
+		deadline->forever = true;
+	else
+		return mye_deadline_get(wait, deadline);
+	return 0;
 }
 
 static int mye_sigmask_get(const struct myepoll_wait *wait, sigset_t *mask)
@@ -209,8 +220,6 @@ static int mye_sigmask_set(const struct myepoll_wait *wait)
 	sigset_t mask;
 	int err;
 
-	if (!wait->sigmask)
-		return 0;
 	err = mye_sigmask_get(wait, &mask);
 	if (err)
 		return err;
@@ -222,7 +231,7 @@ static int mye_sigmask_set(const struct myepoll_wait *wait)
 
 static void mye_sigmask_restore(const struct myepoll_wait *wait, int ret)
 {
-	if (!wait->sigmask || ret == -EINTR)
+	if (ret == -EINTR)
 		return;
 	if (test_and_clear_restore_sigmask())
 		sigprocmask(SIG_SETMASK, &current->saved_sigmask, NULL);
@@ -241,21 +250,31 @@ static int mye_wait_checked(struct mye_instance *inst,
 	return mye_wait(inst, events, wait->maxevents, deadline);
 }
 
+static noinline int mye_wait_masked(struct mye_instance *inst,
+				    const struct myepoll_wait *wait,
+				    struct mye_deadline *deadline)
+{
+	int ret = mye_sigmask_set(wait);
+
+	if (ret)
+		return ret;
+	ret = mye_wait_checked(inst, wait, deadline);
+	mye_sigmask_restore(wait, ret);
+	return ret;
+}
+
 static int mye_ioctl_wait(struct mye_instance *inst,
 			  const struct myepoll_wait *wait)
 {
-	struct mye_deadline deadline = { 0 };
+	struct mye_deadline deadline;
 	int ret;
 
 	ret = mye_wait_deadline(wait, &deadline);
 	if (ret)
 		return ret;
-	ret = mye_sigmask_set(wait);
-	if (ret)
-		return ret;
-	ret = mye_wait_checked(inst, wait, &deadline);
-	mye_sigmask_restore(wait, ret);
-	return ret;
+	if (wait->sigmask)
+		return mye_wait_masked(inst, wait, &deadline);
+	return mye_wait_checked(inst, wait, &deadline);
 }
 
 /* Fill a structure of the size that the caller knows; the rest gets zeros. */
@@ -342,7 +361,7 @@ static long mye_ioctl_sized(struct file *file, unsigned int cmd,
 static long mye_ioctl(struct file *file, unsigned int cmd, unsigned long uarg)
 {
 	void __user *arg = (void __user *)uarg;
-	union mye_arg in;
+	union mye_arg in __uninitialized;
 
 	switch (cmd) {
 	case MYEPOLL_IOC_WAIT:

@@ -145,43 +145,45 @@ static bool mye_lane_counts(struct mye_watch *w)
 	return !(READ_ONCE(w->mask) & (EPOLLET | EPOLLONESHOT));
 }
 
-static void mye_lane_claim_one(struct mye_lane *lane, struct mye_watch *w,
-			       bool all)
+static bool mye_lane_claim_one(struct mye_watch *w, bool all)
 {
 	WARN_ON_ONCE(atomic_read(&w->state) != MYE_QUEUED);
 	/* Nobody else moves a QUEUED watch without the lane's lock. */
 	atomic_set(&w->state, MYE_CLAIMED);
 	w->counted = all || mye_lane_counts(w);
-	lane->claims += w->counted;
+	return w->counted;
 }
 
 /*
  * Cut the first @n watches off the FIFO, which has as many.
  * Model: lane_cut in lane.pml.
  */
-static void mye_lane_cut(struct mye_lane *lane, struct list_head *claims,
+static void mye_lane_cut(struct mye_lane *lane, struct mye_claims *claims,
 			 unsigned int n, bool all)
 {
+	unsigned int left = n, counted = 0;
 	struct mye_watch *w;
-	unsigned int i = 0;
 	LIST_HEAD(cut);
 
 	mye_lane_change(lane);
 	list_for_each_entry(w, &lane->fifo, node) {
-		mye_lane_claim_one(lane, w, all);
-		if (++i == n)
+		counted += mye_lane_claim_one(w, all);
+		if (!--left)
 			break;
 	}
+	WRITE_ONCE(lane->claims, lane->claims + counted);
 	WRITE_ONCE(lane->len, lane->len - n);
 	mye_lane_changed(lane);
 	list_cut_position(&cut, &lane->fifo, &w->node);
-	list_splice_tail(&cut, claims);
+	list_splice_tail(&cut, &claims->list);
+	claims->nr += n;
+	claims->edges |= counted != n;
 }
 
 /**
  * mye_lane_claim - take watches off the head of a lane
  * @lane: the lane
- * @claims: list to whose end they go, by mye_watch.node
+ * @claims: to whose end they go
  * @want: how many at most
  * @budget: in and out: how many this pass may still take from this lane;
  *	UINT_MAX in the first call, which cuts it down to what is there now
@@ -190,7 +192,7 @@ static void mye_lane_cut(struct mye_lane *lane, struct list_head *claims,
  * Returns how many were taken.
  * Model: lane_claim in lane.pml.
  */
-unsigned int mye_lane_claim(struct mye_lane *lane, struct list_head *claims,
+unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_claims *claims,
 			    unsigned int want, unsigned int *budget, bool all)
 {
 	unsigned int n;
@@ -231,32 +233,30 @@ static void mye_lane_settle_unlocked(struct list_head *claims)
 }
 
 /*
- * Settle one claim; false if it leaves the run it is in.
+ * Settle one claim that is dropped; false if it leaves the run it is in.
  * Model: settle_one in lane.pml.
  */
-static bool mye_lane_settle_one(struct mye_lane *lane, struct mye_watch *w,
-				struct list_head *orphans)
+static bool mye_lane_settle_drop(struct mye_watch *w)
 {
+	struct mye_watch *next = list_next_entry(w, node);
 	int state = MYE_CLAIMED;
 
-	lane->claims -= w->counted;
-	if (w->verdict == MYE_DROP) {
-		struct mye_watch *next = list_next_entry(w, node);
+	list_del(&w->node);
+	if (atomic_try_cmpxchg(&w->state, &state, MYE_IDLE))
+		return false;
+	list_add_tail(&w->node, &next->node);
+	return true;
+}
 
-		list_del(&w->node);
-		if (atomic_try_cmpxchg(&w->state, &state, MYE_IDLE))
-			return false;
-		list_add_tail(&w->node, &next->node);
-	}
-	state = atomic_xchg(&w->state, MYE_QUEUED);
+/* What came meanwhile; false if the watch was removed. */
+static noinline bool mye_lane_settle_bits(struct mye_watch *w, int state,
+					  struct list_head *orphans)
+{
 	if (state & MYE_AGAIN)
 		atomic_dec(&w->instance->again);
-	if (state & MYE_ORPHAN) {
+	if (state & MYE_ORPHAN)
 		list_move(&w->node, orphans);
-		return false;
-	}
-	mye_pm_queued(w);
-	return true;
+	return !(state & MYE_ORPHAN);
 }
 
 /*
@@ -278,59 +278,84 @@ static void mye_lane_cut_run(struct list_head *claims, struct list_head *run)
 	list_cut_before(run, claims, &w->node);
 }
 
-/*
- * Settle a run; what comes back stays in it.  Returns how many, and the first
- * of those that go to the front: a pass that broke off has some at its end.
+/**
+ * struct mye_settling - what becomes of claims
+ * @run: claims from one lane; what comes back stays here
+ * @orphans: watches that were removed meanwhile
+ * @front: the first in @run that goes to the front: a pass that broke off has
+ *	some at its end
+ * @requeued: how many came back
+ * @faulted: an edge came back that nobody who polled could see
  */
-static unsigned int mye_lane_settle_each(struct mye_lane *lane,
-					 struct list_head *run,
-					 struct list_head *orphans,
-					 struct mye_watch **front,
-					 bool *faulted)
-{
-	struct mye_watch *w, *next;
-	unsigned int requeued = 0;
+struct mye_settling {
+	struct list_head run;
+	struct list_head orphans;
+	struct mye_watch *front;
+	unsigned int requeued;
+	bool faulted;
+};
 
-	list_for_each_entry_safe(w, next, run, node) {
-		if (!mye_lane_settle_one(lane, w, orphans))
+/* Settle a run.  Returns how many claims are counted no more. */
+static unsigned int mye_lane_settle_each(struct mye_settling *s)
+{
+	unsigned int requeued = 0, counted = 0;
+	struct mye_watch *w, *next;
+	int state;
+
+	list_for_each_entry_safe(w, next, &s->run, node) {
+		counted += w->counted;
+		if (w->verdict == MYE_DROP && !mye_lane_settle_drop(w))
 			continue;
+		state = atomic_xchg(&w->state, MYE_QUEUED);
+		if (unlikely(state != MYE_CLAIMED) &&
+		    !mye_lane_settle_bits(w, state, &s->orphans))
+			continue;
+		mye_pm_queued(w);
 		requeued++;
-		if (w->verdict != MYE_FRONT)
+		if (likely(w->verdict != MYE_FRONT))
 			continue;
-		*faulted |= !w->counted;
-		if (!*front)
-			*front = w;
+		s->faulted |= !w->counted;
+		if (!s->front)
+			s->front = w;
 	}
-	return requeued;
+	s->requeued += requeued;
+	return counted;
 }
 
 /* Model: settle_run in lane.pml. */
-static unsigned int mye_lane_settle_run(struct list_head *run,
-					struct list_head *orphans,
-					bool *faulted)
+static void mye_lane_settle_run(struct mye_lane *lane, struct mye_settling *s)
 {
-	struct mye_watch *w = list_first_entry(run, struct mye_watch, node);
-	struct mye_watch *front = NULL;
-	struct mye_lane *lane = w->lane;
-	unsigned int requeued;
+	unsigned int before = s->requeued;
 	LIST_HEAD(back);
 
+	s->front = NULL;
 	mye_lane_lock(lane);
 	if (!llist_empty(&lane->inbox))
 		mye_lane_drain(lane);
 	mye_lane_change(lane);
-	requeued = mye_lane_settle_each(lane, run, orphans, &front, faulted);
-	if (front) {
-		list_cut_before(&back, run, &front->node);
-		list_splice_init(run, &lane->fifo);
+	WRITE_ONCE(lane->claims, lane->claims - mye_lane_settle_each(s));
+	if (s->front) {
+		list_cut_before(&back, &s->run, &s->front->node);
+		list_splice_init(&s->run, &lane->fifo);
 		list_splice_tail(&back, &lane->fifo);
 	} else {
-		list_splice_tail_init(run, &lane->fifo);
+		list_splice_tail_init(&s->run, &lane->fifo);
 	}
-	WRITE_ONCE(lane->len, lane->len + requeued);
+	WRITE_ONCE(lane->len, lane->len + s->requeued - before);
 	mye_lane_changed(lane);
 	mutex_unlock(&lane->lock);
-	return requeued;
+}
+
+/* Many claims, or many lanes: a run at a time. */
+static noinline void mye_lane_settle_runs(struct list_head *claims,
+					  struct mye_settling *s)
+{
+	while (!list_empty(claims)) {
+		mye_lane_cut_run(claims, &s->run);
+		mye_lane_settle_run(list_first_entry(&s->run, struct mye_watch,
+						     node)->lane, s);
+		cond_resched();
+	}
 }
 
 static void mye_lane_put_orphans(struct list_head *orphans)
@@ -358,31 +383,37 @@ static void mye_lane_settled(struct mye_instance *inst, unsigned int requeued)
 /**
  * mye_lane_settle - give back claimed watches
  * @inst: their instance
- * @claims: list of them, by mye_watch.node, with a verdict each; emptied
+ * @claims: watches with a verdict each; none are left
  *
  * The watches must not be touched afterwards.  May sleep.
  * Model: settle in lane.pml.
  */
-void mye_lane_settle(struct mye_instance *inst, struct list_head *claims)
+void mye_lane_settle(struct mye_instance *inst, struct mye_claims *claims)
 {
-	unsigned int requeued = 0;
-	bool faulted = false;
-	LIST_HEAD(orphans);
-	LIST_HEAD(run);
+	struct mye_settling s = {
+		.run = LIST_HEAD_INIT(s.run),
+		.orphans = LIST_HEAD_INIT(s.orphans),
+	};
 
-	mye_lane_settle_unlocked(claims);
-	if (list_empty(claims))
-		return;
-	while (!list_empty(claims)) {
-		mye_lane_cut_run(claims, &run);
-		requeued += mye_lane_settle_run(&run, &orphans, &faulted);
-		cond_resched();
+	if (claims->edges)
+		mye_lane_settle_unlocked(&claims->list);
+	if (list_empty(&claims->list))
+		goto out;
+	/* Lanes do not become fewer: a claim of before is from this one, too. */
+	if (claims->nr <= MYE_SETTLE_MAX && READ_ONCE(inst->nr_lanes) == 1) {
+		list_splice_init(&claims->list, &s.run);
+		mye_lane_settle_run(&inst->lane0, &s);
+	} else {
+		mye_lane_settle_runs(&claims->list, &s);
 	}
-	mye_lane_settled(inst, requeued);
+	mye_lane_settled(inst, s.requeued);
 	/* Edges that come back after all: nobody who polled could see them. */
-	if (faulted)
+	if (s.faulted)
 		mye_wake_pollers(inst, 0);
-	mye_lane_put_orphans(&orphans);
+	mye_lane_put_orphans(&s.orphans);
+out:
+	claims->nr = 0;
+	claims->edges = false;
 }
 
 /**

@@ -115,8 +115,9 @@ void mye_lanes_grow(struct mye_instance *inst)
 }
 
 /* Model: look_lane in lane.pml. */
-static enum mye_sight mye_look_lane(struct mye_instance *inst,
-				    struct mye_lane *lane, unsigned int *gen)
+static __always_inline enum mye_sight
+mye_look_lane(struct mye_instance *inst, struct mye_lane *lane,
+	      unsigned int *gen)
 {
 	unsigned int seq;
 	bool ready, busy;
@@ -153,17 +154,12 @@ static enum mye_sight mye_look_once(struct mye_instance *inst, unsigned int nr,
 	return all;
 }
 
-/**
- * mye_look - is anything ready?
- * @inst: the instance
- *
- * One lane: its sequence number did not move while we read, so what we saw was
- * so at one instant.  Several: what was ready may have moved between lanes
- * behind our back; but if two looks saw nothing and no number moved from the
- * first to the second, nothing was ready in between.
- * Model: look in lane.pml.
+/*
+ * Several lanes: what was ready may have moved between them behind our back; but
+ * if two looks saw nothing and no number moved from the first to the second,
+ * nothing was ready in between.
  */
-enum mye_sight mye_look(struct mye_instance *inst)
+static noinline enum mye_sight mye_look_all(struct mye_instance *inst)
 {
 	unsigned int nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
 	unsigned int gen, before;
@@ -173,8 +169,6 @@ enum mye_sight mye_look(struct mye_instance *inst)
 	while (sight == MYE_EMPTY) {
 		unsigned int now = smp_load_acquire(&inst->nr_lanes); /* grow */
 
-		if (nr == 1 && now == 1)
-			break;
 		before = gen;
 		sight = mye_look_once(inst, now, &gen);
 		if (now == nr && gen == before)
@@ -182,4 +176,23 @@ enum mye_sight mye_look(struct mye_instance *inst)
 		nr = now;
 	}
 	return sight;
+}
+
+/**
+ * mye_look - is anything ready?
+ * @inst: the instance
+ *
+ * One lane: its sequence number did not move while we read, so what we saw was
+ * so at one instant.
+ * Model: look in lane.pml.
+ */
+enum mye_sight mye_look(struct mye_instance *inst)
+{
+	unsigned int gen = 0;
+	enum mye_sight sight;
+
+	sight = mye_look_lane(inst, &inst->lane0, &gen);
+	if (sight == MYE_READY || smp_load_acquire(&inst->nr_lanes) == 1) /* grow */
+		return sight;
+	return mye_look_all(inst);
 }

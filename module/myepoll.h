@@ -363,8 +363,8 @@ struct mye_nest {
  * @instance: whose; valid while the watch is not dead, and for who removed it
  * @ws: RCU: keeps the system awake while queued (EPOLLWAKEUP);
  *	instance.grow_lock
- * @lock: protects mask, data, seq, dead
- * @seq: counts changes of mask and data
+ * @lock: protects changes of mask, data, seq, dead
+ * @seq: counts changes of mask and data, twice each: odd during one
  * @data: the user's; @lock
  * @fd: descriptor number at ADD
  * @refs: see REFERENCES
@@ -373,7 +373,6 @@ struct mye_nest {
  * @counted: claim: it is in lane.claims
  * @published: ADD is past the point of failure; the table shows it
  * @nested: the file is an instance
- * @closed: claim: a pass has found itself with the last reference to the file
  * @home: the lane that has it as member
  * @file: the file; not referenced; may be followed if pinned under @lock
  * @nest: link to the instance that is watched, if @nested; mye_nest_lock
@@ -406,7 +405,6 @@ struct mye_watch {
 	bool counted;
 	bool published;
 	bool nested;
-	bool closed;
 	u8 home;
 	struct file *file;
 	union {
@@ -431,6 +429,20 @@ static inline struct mye_nest *mye_watch_nest(struct mye_watch *w)
 {
 	return w->nested ? w->nest : NULL;
 }
+
+/**
+ * struct mye_claims - watches that one thread has claimed
+ * @list: by mye_watch.node
+ * @nr: how many
+ * @edges: some are not counted (mye_watch.counted)
+ */
+struct mye_claims {
+	struct list_head list;
+	unsigned int nr;
+	bool edges;
+};
+
+#define MYE_CLAIMS_INIT(name)	{ .list = LIST_HEAD_INIT((name).list) }
 
 /**
  * struct mye_deadline - how long a wait may last
@@ -511,9 +523,9 @@ bool mye_watch_kick(struct mye_watch *w);
 /* lane.c */
 void mye_lane_init(struct mye_lane *lane);
 bool mye_lane_hit(struct mye_watch *w);
-unsigned int mye_lane_claim(struct mye_lane *lane, struct list_head *claims,
+unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_claims *claims,
 			    unsigned int want, unsigned int *budget, bool all);
-void mye_lane_settle(struct mye_instance *inst, struct list_head *claims);
+void mye_lane_settle(struct mye_instance *inst, struct mye_claims *claims);
 bool mye_lane_unqueue(struct mye_watch *w);
 
 /* lanes.c; more in lane.h */

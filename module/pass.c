@@ -30,6 +30,20 @@ struct mye_claim {
 };
 
 /**
+ * struct mye_asker - what asking files takes
+ * @pt: hooks nothing; its key is the question
+ * @busy: note where ready sockets get their packets from
+ * @late: gets files whose last reference we hold
+ */
+struct mye_asker {
+	poll_table pt;
+	bool busy;
+	struct llist_head *late;
+};
+
+#define MYE_ASKER_INIT(inst, l)	{ .busy = READ_ONCE((inst)->busy), .late = (l) }
+
+/**
  * struct mye_pass_state - a pass under way
  * @instance: the instance
  * @events: where events go
@@ -37,7 +51,8 @@ struct mye_claim {
  * @done: how many are there
  * @error: why the pass ends early
  * @awake: it keeps the system awake (EPOLLWAKEUP)
- * @late: late files
+ * @shots: one-shot watches are among what was ready
+ * @asker: for asking files
  * @claims: claimed watches, to be settled at the end: not before, or one that
  *	is hit meanwhile could be reported twice in one call
  */
@@ -48,8 +63,9 @@ struct mye_pass_state {
 	int done;
 	int error;
 	bool awake;
-	struct llist_head *late;
-	struct list_head claims;
+	bool shots;
+	struct mye_asker asker;
+	struct mye_claims claims;
 };
 
 static LLIST_HEAD(mye_late_files);
@@ -93,61 +109,100 @@ void mye_late_defer(struct llist_head *late)
 }
 
 /*
- * The file may be dying, and so may the watch.  As long as the watch is not
- * dead the memory of the file is there; a reference to it can be had unless
- * the last one is gone.  One that only passes still hold is closed: a wait that
- * begins after close() has returned must not report it.
+ * The file may be dying, and so may the watch.  If the watch is not dead, the
+ * memory of the file stays until the next grace period; a reference to it can
+ * be had unless the last one is gone.  Where that memory is used again without
+ * one, a second look at the watch tells.
  * Model: evaluate in removal.pml.
  */
-static struct file *mye_pin(struct mye_claim *c)
+static __always_inline struct file *mye_pin(struct mye_watch *w)
 {
-	struct mye_watch *w = c->watch;
-	struct file *file = NULL;
+	struct file *file = w->file;
+	bool got;
 
-	spin_lock(&w->lock);
-	if (!w->dead && !w->closed &&
-	    mye_file_tryget(w->file))
-		file = w->file;
-	c->mask = w->mask;
-	c->data = w->data;
-	c->seq = w->seq;
-	spin_unlock(&w->lock);
-	return file;
+	rcu_read_lock_sched();
+	got = !READ_ONCE(w->dead) && mye_file_tryget(file);
+	rcu_read_unlock_sched();
+	if (MYE_FILES_REUSED && got && unlikely(READ_ONCE(w->dead))) {
+		fput(file);
+		got = false;
+	}
+	return got ? file : NULL;
 }
 
-/* Model: evaluate in removal.pml. */
-static void mye_unpin(struct mye_watch *w, struct file *file,
-		      struct llist_head *late)
+/*
+ * The file is closed: only we hold it.  A wait that begins after close() has
+ * returned must not report it, so nothing is asked for any more.
+ * Model: evaluate in removal.pml.
+ */
+static noinline void mye_unpin_last(struct mye_watch *w, struct llist_head *late)
 {
-	if (likely(mye_file_put_unless_last(file)))
-		return;
-	w->closed = true;
+	spin_lock(&w->lock);
+	WRITE_ONCE(w->mask, w->mask & MYE_PRIVATE);
+	spin_unlock(&w->lock);
 	refcount_inc(&w->refs);
 	llist_add(&w->late, late);
 }
 
-/* Ask the file what is ready.  May sleep. */
-static void mye_evaluate(struct mye_claim *c, struct llist_head *late)
+/* Ask the file what is ready of @mask.  May sleep. */
+static __always_inline __poll_t mye_ask(struct mye_asker *asker,
+					struct mye_watch *w, __poll_t mask)
 {
-	struct file *file = mye_pin(c);
-	poll_table pt;
+	struct file *file = mye_pin(w);
+	__poll_t revents;
 
-	c->revents = 0;
 	if (!file)
-		return;
-	init_poll_funcptr(&pt, NULL);
-	pt._key = c->mask;
-	c->revents = vfs_poll(file, &pt) & c->mask;
-	if (c->revents)
-		mye_busy_seen(c->watch->instance, file);
-	mye_unpin(c->watch, file, late);
+		return 0;
+	asker->pt._key = mask;
+	revents = vfs_poll(file, &asker->pt) & mask;
+	if (unlikely(asker->busy) && revents)
+		mye_busy_seen(w->instance, file);
+	if (unlikely(!mye_file_put_unless_last(file)))
+		mye_unpin_last(w, asker->late);
+	return revents;
+}
+
+/* The question as one ADD or MOD put it. */
+static noinline __poll_t mye_ask_again(struct mye_asker *asker,
+				       struct mye_claim *c)
+{
+	struct mye_watch *w = c->watch;
+
+	spin_lock(&w->lock);
+	c->mask = w->mask;
+	c->data = w->data;
+	c->seq = w->seq;
+	spin_unlock(&w->lock);
+	return mye_ask(asker, w, c->mask);
+}
+
+/*
+ * Ask without a lock; if MOD comes meanwhile the answer is to the old question,
+ * or to half of each.
+ * Model: evaluate in wait.pml.
+ */
+static __always_inline void mye_evaluate(struct mye_asker *asker,
+					 struct mye_watch *w,
+					 struct mye_claim *c)
+{
+	u32 seq = smp_load_acquire(&w->seq);	/* mye_mod_set() */
+	__poll_t mask = READ_ONCE(w->mask);
+	u64 data = READ_ONCE(w->data);
+	__poll_t revents = mye_ask(asker, w, mask);
+
+	c->watch = w;
+	c->data = data;
+	c->seq = seq;
+	c->mask = mask;
+	smp_rmb();	/* mye_mod_set() */
+	if (unlikely((seq & 1) || READ_ONCE(w->seq) != seq))
+		revents = mye_ask_again(asker, c);
+	c->revents = revents;
 }
 
 /*
  * Evaluate a batch, what follows @last in the list of claims, and note in
- * order what is ready.  MOD may come while the file is asked; then the answer
- * is to the old question.
- * Model: evaluate in wait.pml.
+ * order what is ready.  The verdict is for when it has been delivered.
  */
 static unsigned int mye_pass_evaluate(struct mye_pass_state *pass,
 				      struct list_head *last,
@@ -156,16 +211,18 @@ static unsigned int mye_pass_evaluate(struct mye_pass_state *pass,
 	struct mye_watch *w = list_entry(last, struct mye_watch, node);
 	struct mye_claim *c = ready;
 
-	list_for_each_entry_continue(w, &pass->claims, node) {
-		w->verdict = MYE_DROP;
-		c->watch = w;
+	list_for_each_entry_continue(w, &pass->claims.list, node) {
 		if (mye_pm_active(w))
 			pass->awake |= __mye_pm_claimed(w, !pass->awake);
-		mye_evaluate(c, pass->late);
-		if (unlikely(READ_ONCE(w->seq) != c->seq))
-			mye_evaluate(c, pass->late);
-		if (c->revents)
-			c++;
+		mye_evaluate(&pass->asker, w, c);
+		w->verdict = MYE_DROP;
+		if (!c->revents)
+			continue;
+		if (!(c->mask & (EPOLLET | EPOLLONESHOT)))
+			w->verdict = MYE_BACK;
+		if (c->mask & EPOLLONESHOT)
+			pass->shots = true;
+		c++;
 	}
 	return c - ready;
 }
@@ -203,15 +260,6 @@ static void mye_disarm(const struct mye_claim *c)
 	spin_unlock(&w->lock);
 }
 
-static enum mye_verdict mye_delivered(const struct mye_claim *c)
-{
-	if (c->mask & EPOLLONESHOT) {
-		mye_disarm(c);
-		return MYE_DROP;
-	}
-	return c->mask & EPOLLET ? MYE_DROP : MYE_BACK;
-}
-
 /* Model: deliver in wait.pml. */
 static void mye_pass_deliver(struct mye_pass_state *pass,
 			     const struct mye_claim *ready, unsigned int n)
@@ -221,13 +269,16 @@ static void mye_pass_deliver(struct mye_pass_state *pass,
 	/* Who dies now would take the events along. */
 	if (!fatal_signal_pending(current))
 		stored = mye_pass_copy(pass, ready, n);
-	for (i = 0; i < stored; i++)
-		ready[i].watch->verdict = mye_delivered(&ready[i]);
-	for (; i < n; i++)
-		ready[i].watch->verdict = MYE_FRONT;
 	pass->done += stored;
-	if (stored < n)
-		pass->error = fatal_signal_pending(current) ? -EINTR : -EFAULT;
+	if (unlikely(pass->shots))
+		for (i = 0; i < stored; i++)
+			if (ready[i].mask & EPOLLONESHOT)
+				mye_disarm(&ready[i]);
+	if (likely(stored == n))
+		return;
+	for (i = stored; i < n; i++)
+		ready[i].watch->verdict = MYE_FRONT;
+	pass->error = fatal_signal_pending(current) ? -EINTR : -EFAULT;
 }
 
 /*
@@ -243,7 +294,7 @@ static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
 
 	while (budget && !pass->error && pass->done < pass->max) {
 		want = min(MYE_BATCH, pass->max - pass->done);
-		last = pass->claims.prev;
+		last = pass->claims.list.prev;
 		if (!mye_lane_claim(lane, &pass->claims, want, &budget, false))
 			return;
 		n = mye_pass_evaluate(pass, last, ready);
@@ -273,8 +324,8 @@ int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
 		.instance = inst,
 		.events = events,
 		.max = max,
-		.late = late,
-		.claims = LIST_HEAD_INIT(pass.claims),
+		.asker = MYE_ASKER_INIT(inst, late),
+		.claims = MYE_CLAIMS_INIT(pass.claims),
 	};
 	unsigned int i, nr, start;
 
@@ -298,17 +349,19 @@ int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
 static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane,
 			  struct llist_head *late)
 {
+	struct mye_claims claims = MYE_CLAIMS_INIT(claims);
+	struct mye_asker asker = MYE_ASKER_INIT(inst, late);
 	unsigned int budget = UINT_MAX;
 	struct mye_claim c;
-	LIST_HEAD(claims);
 
 	while (mye_lane_claim(lane, &claims, 1, &budget, true)) {
+		struct mye_watch *w;
 		bool awake;
 
-		c.watch = list_first_entry(&claims, struct mye_watch, node);
-		awake = mye_pm_active(c.watch) && __mye_pm_claimed(c.watch, true);
-		mye_evaluate(&c, late);
-		c.watch->verdict = c.revents ? MYE_FRONT : MYE_DROP;
+		w = list_first_entry(&claims.list, struct mye_watch, node);
+		awake = mye_pm_active(w) && __mye_pm_claimed(w, true);
+		mye_evaluate(&asker, w, &c);
+		w->verdict = c.revents ? MYE_FRONT : MYE_DROP;
 		mye_lane_settle(inst, &claims);
 		if (awake)
 			mye_pm_pass_done(inst);

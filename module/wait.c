@@ -245,25 +245,14 @@ void mye_wake_left(struct mye_instance *inst)
 		wake_up(&inst->settled);
 }
 
-/**
- * mye_wait - wait for events and store them
- * @inst: the instance
- * @events: where to; the range has been checked
- * @max: how many, more than 0
- * @deadline: until when
- *
- * Returns the number of events, 0 if the time was up, -EFAULT or -EINTR.
- * Model: wait in wait.pml.
- */
-int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
-	     int max, struct mye_deadline *deadline)
+/* Passes and sleeps.  Model: wait in wait.pml. */
+static noinline int mye_wait_long(struct mye_instance *inst,
+				  struct epoll_event __user *events, int max,
+				  struct mye_deadline *deadline)
 {
 	LLIST_HEAD(late);
 	int ret, more;
 
-	/* The poll that finds nothing: the shortest way. */
-	if (deadline->expired && mye_look(inst) == MYE_EMPTY)
-		return 0;
 	for (;;) {
 		ret = mye_lanes_ready(inst) ?
 		      mye_pass(inst, events, max, &late) : 0;
@@ -281,4 +270,22 @@ int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
 	if (deadline->slept)
 		mye_wake_left(inst);
 	return ret;
+}
+
+/**
+ * mye_wait - wait for events and store them
+ * @inst: the instance
+ * @events: where to; the range has been checked
+ * @max: how many, more than 0
+ * @deadline: until when
+ *
+ * Returns the number of events, 0 if the time was up, -EFAULT or -EINTR.
+ */
+int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
+	     int max, struct mye_deadline *deadline)
+{
+	/* The poll that finds nothing: the shortest way. */
+	if (deadline->expired && mye_look(inst) == MYE_EMPTY)
+		return 0;
+	return mye_wait_long(inst, events, max, deadline);
 }

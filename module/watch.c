@@ -252,7 +252,7 @@ void mye_watch_remove(struct mye_watch *w)
 
 /**
  * mye_watch_kick - an event that did not come from a wait queue
- * @w: a referenced watch
+ * @w: a referenced watch; a full barrier precedes
  *
  * Returns false if there was nothing to do.
  */
@@ -260,6 +260,9 @@ bool mye_watch_kick(struct mye_watch *w)
 {
 	bool hit;
 
+	/* (A), MOD, precedes: what it looked at will be looked at again. */
+	if (atomic_read(&w->state) == MYE_QUEUED)
+		return false;
 	spin_lock(&w->lock);
 	hit = !w->dead && mye_lane_hit(w);
 	spin_unlock(&w->lock);
