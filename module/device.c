@@ -137,7 +137,7 @@ fault:
 
 static int mye_ioctl_ctl(struct file *file, const struct myepoll_ctl *ctl)
 {
-	struct epoll_event event = { 0 };
+	struct epoll_event event __uninitialized;
 
 	if (ctl->flags || ctl->reserved)
 		return -EINVAL;

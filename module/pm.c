@@ -28,11 +28,8 @@ struct mye_pm {
 	struct wakeup_source *ws;
 };
 
-/* Who may not block suspend does not, and is not told. */
-void mye_pm_filter(struct epoll_event *event)
+void __mye_pm_filter(struct epoll_event *event)
 {
-	if (!(event->events & EPOLLWAKEUP))
-		return;
 	if (!IS_ENABLED(CONFIG_PM_SLEEP) || !capable(CAP_BLOCK_SUSPEND))
 		event->events &= ~EPOLLWAKEUP;
 }

@@ -5,7 +5,7 @@
 
 #include "myepoll.h"
 
-void mye_pm_filter(struct epoll_event *event);
+void __mye_pm_filter(struct epoll_event *event);
 int mye_pm_attach(struct mye_watch *w);
 void mye_pm_change(struct mye_watch *w);
 void mye_pm_free(struct mye_watch *w);
@@ -13,6 +13,13 @@ void mye_pm_instance_free(struct mye_instance *inst);
 void __mye_pm_queued(struct mye_watch *w);
 bool __mye_pm_claimed(struct mye_watch *w, bool first);
 void mye_pm_pass_done(struct mye_instance *inst);
+
+/* Who may not block suspend does not, and is not told. */
+static inline void mye_pm_filter(struct epoll_event *event)
+{
+	if (unlikely(event->events & EPOLLWAKEUP))
+		__mye_pm_filter(event);
+}
 
 static inline bool mye_pm_active(struct mye_watch *w)
 {

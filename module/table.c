@@ -35,14 +35,15 @@ struct mye_bucket {
 };
 
 static struct mye_bucket *mye_table __read_mostly;
-static unsigned int mye_table_bits __read_mostly;
+static unsigned int mye_table_shift __read_mostly;
 static unsigned long mye_table_seed __read_mostly;
 
 static struct mye_bucket *mye_bucket_of(const struct file *file)
 {
 	unsigned long key = (unsigned long)file ^ mye_table_seed;
 
-	return &mye_table[hash_long(key, mye_table_bits)];
+	/* What hash_long() does. */
+	return &mye_table[key * GOLDEN_RATIO_PRIME >> mye_table_shift];
 }
 
 static struct mye_watch *mye_bucket_find(struct mye_bucket *b,
@@ -311,7 +312,7 @@ int mye_table_init(void)
 		return -ENOMEM;
 	for (i = 0; i < nr; i++)
 		spin_lock_init(&mye_table[i].lock);
-	mye_table_bits = ilog2(nr);
+	mye_table_shift = BITS_PER_LONG - ilog2(nr);
 	mye_table_seed = get_random_long();
 	return 0;
 }
@@ -320,7 +321,7 @@ void mye_table_exit(void)
 {
 	unsigned long i;
 
-	for (i = 0; i < 1UL << mye_table_bits; i++)
+	for (i = 0; i < 1UL << (BITS_PER_LONG - mye_table_shift); i++)
 		WARN_ON_ONCE(!hlist_empty(&mye_table[i].watches));
 	kvfree(mye_table);
 }
