@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 
 #include "icount.h"
+#include "result.h"
 #include "util.h"
 
 #define SAMPLES		501
@@ -20,20 +21,28 @@
 #define LOOP_ROUNDS	100000
 #define LOOP_TRIES	9
 #define NAME_WIDTH	38
-#define COSTS_MAX	64
+#define COSTS_MAX	96
 
 static const char usage[] =
 "usage: icount [OPTION]...\n"
 "Count the instructions of single operations on native epoll and on myepoll.\n"
 "\n"
 "  -b, --backend NAME   native, myepoll or both (default both)\n"
-"  -j, --json           also print a line of JSON for each operation\n"
+"  -s, --set NAME       which operations, may be given several times:\n"
+"                         calls  single calls\n"
+"                         close  last closes of files that nobody watches\n"
+"                         many   ADD, MOD, DEL beside 10 to 100,000 watches\n"
+"                         huge   the same beside 1,000,000 (takes 2 GB)\n"
+"                         all    all of them\n"
+"                       default: calls and close\n"
+"  -j, --json           print lines of JSON and no table\n"
 "  -a, --any-clock      go on although the clock does not count instructions\n"
 "  -h, --help           print this text and exit\n";
 
 /* In the unit of the clock; negative: not measured. */
 struct cost {
-	const char *name;
+	const char *key;
+	const char *title;
 	double native;
 	double ours;
 };
@@ -97,7 +106,7 @@ static int64_t sample(const struct operation *what, struct ground *g)
 	took = tick() - start;
 	if (got != what->expect)
 		die_errno("%s, %s: returned %ld, not %ld", g->be->name,
-			  what->name, got, what->expect);
+			  what->key, got, what->expect);
 	if (what->after)
 		what->after(g);
 	return took;
@@ -119,62 +128,99 @@ static double measure_whole(const struct operation *what, struct ground *g)
 
 	for (int i = 0; i < WHOLE_SAMPLES; i++)
 		if (what->op(g) != what->expect)
-			die_errno("%s, %s", g->be->name, what->name);
+			die_errno("%s, %s", g->be->name, what->key);
 	return (double)(tick() - start) / WHOLE_SAMPLES;
 }
 
-static double measure(const struct operation *what, const struct backend *be)
+/* Neighbours beside the same crowd: it is made once, and left as it was. */
+static bool same_ground(const struct operation *a, const struct operation *b)
+{
+	return a && b && (a->set & (SET_MANY | SET_HUGE)) && a->set == b->set &&
+	       a->watches == b->watches;
+}
+
+static double measure(const struct operation *what, struct ground *g)
 {
 	static const struct operation nothing = {
-		.name = "nothing", .op = op_nothing,
+		.key = "nothing", .op = op_nothing,
 	};
-	double cost, overhead = 0;
-	struct ground g;
+	double overhead;
 
-	ground_init(&g, be);
-	if (what->prepare)
-		what->prepare(&g);
-	if (what->whole) {
-		cost = measure_whole(what, &g);
-	} else {
-		overhead = measure_median(&nothing, &g);
-		cost = measure_median(what, &g);
-	}
-	ground_exit(&g);
-	return cost - overhead;
+	if (what->whole)
+		return measure_whole(what, g);
+	overhead = measure_median(&nothing, g);
+	return measure_median(what, g) - overhead;
 }
 
-static const struct cost *find_cost(const char *name)
+static void measure_sets(const struct backend *be, int sets)
 {
-	for (int i = 0; i < cost_count; i++)
-		if (!strcmp(costs[i].name, name))
-			return &costs[i];
-	die("no operation '%s'", name);
-}
+	static struct ground g;
+	const struct operation *last = NULL;
 
-static void measure_all(bool native, bool ours)
-{
 	for (int i = 0; i < operation_count; i++) {
-		struct cost *cost = &costs[cost_count++];
+		const struct operation *what = &operations[i];
+		double value;
 
-		cost->name = operations[i].name;
-		cost->native = -1;
-		cost->ours = -1;
-		if (native)
-			cost->native = measure(&operations[i], &backend_native);
-		if (ours)
-			cost->ours = measure(&operations[i], &backend_myepoll);
+		if (!(what->set & sets))
+			continue;
+		if (!same_ground(last, what)) {
+			if (last)
+				ground_exit(&g);
+			ground_init(&g, be);
+			if (what->prepare)
+				what->prepare(&g, what);
+		}
+		last = what;
+		value = measure(what, &g);
+		*(be->ours ? &costs[i].ours : &costs[i].native) = value;
 	}
+	if (last)
+		ground_exit(&g);
+}
+
+static const struct cost *find_cost(const char *key)
+{
+	for (int i = 0; i < operation_count; i++)
+		if (!strcmp(costs[i].key, key))
+			return &costs[i];
+	die("no operation '%s'", key);
+}
+
+static double subtract(double of, double minus)
+{
+	return of < 0 || minus < 0 ? -1 : of - minus;
+}
+
+static void measure_all(bool native, bool ours, int sets)
+{
+	for (int i = 0; i < operation_count; i++)
+		costs[i] = (struct cost) {
+			.key = operations[i].key,
+			.title = operations[i].title,
+			.native = -1,
+			.ours = -1,
+		};
+	cost_count = operation_count;
+	if (native)
+		measure_sets(&backend_native, sets);
+	if (ours)
+		measure_sets(&backend_myepoll, sets);
 	for (int i = 0; i < difference_count; i++) {
 		const struct cost *of = find_cost(differences[i].of);
 		const struct cost *minus = find_cost(differences[i].minus);
 
 		costs[cost_count++] = (struct cost) {
-			.name = differences[i].name,
-			.native = native ? of->native - minus->native : -1,
-			.ours = ours ? of->ours - minus->ours : -1,
+			.key = differences[i].key,
+			.title = differences[i].title,
+			.native = subtract(of->native, minus->native),
+			.ours = subtract(of->ours, minus->ours),
 		};
 	}
+}
+
+static bool measured(const struct cost *cost)
+{
+	return cost->native >= 0 || cost->ours >= 0;
 }
 
 static void print_number(double value)
@@ -197,7 +243,9 @@ static void print_table(const char *unit)
 	for (int i = 0; i < cost_count; i++) {
 		const struct cost *cost = &costs[i];
 
-		printf("%-*s", NAME_WIDTH, cost->name);
+		if (!measured(cost))
+			continue;
+		printf("%-*s", NAME_WIDTH, cost->title);
 		print_number(cost->native);
 		print_number(cost->ours);
 		if (cost->native > 0 && cost->ours >= 0)
@@ -205,34 +253,43 @@ static void print_table(const char *unit)
 		printf("\n");
 	}
 	printf("\nmedian of %d, the cost of measuring taken off\n", SAMPLES);
-	printf("'deferred work included': mean of %d\n", WHOLE_SAMPLES);
-}
-
-static void print_json_number(const char *name, bool valid, double value)
-{
-	if (valid)
-		printf(",\"%s\":%.6g", name, value);
-	else
-		printf(",\"%s\":null", name);
+	printf("'all work', also what is put off: mean of %d\n", WHOLE_SAMPLES);
 }
 
 static void print_json(const char *unit)
 {
-	for (int i = 0; i < cost_count; i++) {
-		const struct cost *cost = &costs[i];
-		bool both = cost->native > 0 && cost->ours >= 0;
+	char name[64];
 
-		printf("{\"name\":\"%s\",\"unit\":\"%s\"", cost->name, unit);
-		print_json_number("native", cost->native >= 0, cost->native);
-		print_json_number("myepoll", cost->ours >= 0, cost->ours);
-		print_json_number("ratio", both, cost->ours / cost->native);
-		printf("}\n");
+	for (int i = 0; i < cost_count; i++) {
+		snprintf(name, sizeof(name), "icount.%s", costs[i].key);
+		if (costs[i].native >= 0)
+			result(&backend_native, name, unit, costs[i].native);
+		if (costs[i].ours >= 0)
+			result(&backend_myepoll, name, unit, costs[i].ours);
 	}
 }
 
 struct options {
 	bool native, ours, json, any_clock;
+	int sets;
 };
+
+static int set_by_name(const char *name)
+{
+	static const struct {
+		const char *name;
+		int set;
+	} sets[] = {
+		{ "calls", SET_CALLS }, { "close", SET_CLOSE },
+		{ "many", SET_MANY }, { "huge", SET_HUGE },
+		{ "all", SET_CALLS | SET_CLOSE | SET_MANY | SET_HUGE },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		if (!strcmp(sets[i].name, name))
+			return sets[i].set;
+	die("no set of operations '%s'", name);
+}
 
 static void parse_option(struct options *o, int c)
 {
@@ -242,6 +299,9 @@ static void parse_option(struct options *o, int c)
 		o->ours = !strcmp(optarg, "myepoll") || !strcmp(optarg, "both");
 		if (!o->native && !o->ours)
 			die("no backend '%s'", optarg);
+		break;
+	case 's':
+		o->sets |= set_by_name(optarg);
 		break;
 	case 'j':
 		o->json = true;
@@ -262,6 +322,7 @@ int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
 		{ "backend", required_argument, NULL, 'b' },
+		{ "set", required_argument, NULL, 's' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "any-clock", no_argument, NULL, 'a' },
 		{ "help", no_argument, NULL, 'h' },
@@ -273,7 +334,7 @@ int main(int argc, char **argv)
 	int c;
 
 	who = "icount";
-	while ((c = getopt_long(argc, argv, "b:jah", long_options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "b:s:jah", long_options, NULL)) != -1)
 		parse_option(&o, c);
 	if (!clock_counts_instructions(&per_round)) {
 		if (!o.any_clock)
@@ -281,9 +342,11 @@ int main(int argc, char **argv)
 			    per_round);
 		unit = "ticks";
 	}
-	measure_all(o.native, o.ours);
+	measure_all(o.native, o.ours,
+		    o.sets ? o.sets : SET_CALLS | SET_CLOSE);
 	if (o.json)
 		print_json(unit);
-	print_table(unit);
+	else
+		print_table(unit);
 	return 0;
 }

@@ -2,12 +2,18 @@
 /*
  * The operations whose cost is counted.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "icount.h"
+#include "result.h"
 #include "util.h"
 
 #define CROWD	10	/* watches in the instance while one comes or goes */
@@ -40,61 +46,133 @@ static long signal_fd(int fd)
 
 void ground_init(struct ground *g, const struct backend *be)
 {
-	*g = (struct ground) { .be = be, .fresh = -1 };
+	*g = (struct ground) {
+		.be = be, .fresh = -1, .maker = -1, .peer = { -1, -1 },
+	};
 	g->ep = be->create(EPOLL_CLOEXEC);
 	if (g->ep < 0)
 		die_errno("%s: creating an instance", be->name);
 	g->loose = new_eventfd(0);
 }
 
+static void close_all(const int *fds, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
 void ground_exit(struct ground *g)
 {
-	for (int i = 0; i < g->count; i++)
-		close(g->watched[i]);
-	close(g->loose);
+	/* The instance first: a file is closed faster than a watched one. */
 	close(g->ep);
+	close_all(g->watched, g->count);
+	close_all(g->spares, g->spare_count);
+	close_all(g->peer, 2);
+	close_all(&g->maker, 1);
+	close(g->loose);
+	free(g->watched);
 }
 
 static void watch_new(struct ground *g, unsigned int count, uint32_t events)
 {
 	int fd = new_eventfd(count);
 
+	if (g->count == g->capacity) {
+		g->capacity = g->capacity ? 2 * g->capacity : 16;
+		g->watched = realloc(g->watched, g->capacity * sizeof(int));
+		if (!g->watched)
+			die("out of memory (%d descriptors)", g->capacity);
+	}
 	g->watched[g->count++] = fd;
 	if (control(g, EPOLL_CTL_ADD, fd, events))
-		die_errno("%s: EPOLL_CTL_ADD", g->be->name);
+		die_errno("%s: EPOLL_CTL_ADD of watch %d", g->be->name,
+			  g->count);
 }
 
-static void prepare_idle(struct ground *g)
+static void watch_many(struct ground *g, int n, unsigned int count,
+		       uint32_t events)
 {
-	watch_new(g, 0, EPOLLIN);
+	for (int i = 0; i < n; i++)
+		watch_new(g, count, events);
 }
 
-static void prepare_ready(struct ground *g)
+static void prepare_idle(struct ground *g, const struct operation *what)
 {
-	watch_new(g, 1, EPOLLIN);
+	watch_many(g, what->watches, 0, EPOLLIN);
 }
 
-static void prepare_ready16(struct ground *g)
+static void prepare_ready(struct ground *g, const struct operation *what)
 {
-	for (int i = 0; i < 16; i++)
-		watch_new(g, 1, EPOLLIN);
+	watch_many(g, what->watches, 1, EPOLLIN);
 }
 
-static void prepare_edge(struct ground *g)
+static void prepare_edge(struct ground *g, const struct operation *what)
 {
-	watch_new(g, 1, EPOLLIN | EPOLLET);
+	watch_many(g, what->watches, 1, EPOLLIN | EPOLLET);
 }
 
-static void prepare_edge16(struct ground *g)
+static void prepare_oneshot(struct ground *g, const struct operation *what)
 {
-	for (int i = 0; i < 16; i++)
-		watch_new(g, 1, EPOLLIN | EPOLLET);
+	watch_many(g, what->watches, 1, EPOLLIN | EPOLLONESHOT);
 }
 
-static void prepare_crowd(struct ground *g)
+/* Spares lie evenly between the watched: no place in a tree is favoured. */
+static void prepare_spares(struct ground *g, const struct operation *what)
 {
-	for (int i = 0; i < CROWD; i++)
+	int step = what->watches / SPARES_MAX;
+
+	if (!step)
+		step = 1;
+	allow_watches(what->watches + SPARES_MAX);
+	for (int i = 0; i < what->watches; i++) {
 		watch_new(g, 0, EPOLLIN);
+		if (i % step == step - 1 && g->spare_count < SPARES_MAX)
+			g->spares[g->spare_count++] = new_eventfd(0);
+	}
+}
+
+/* A connection through the loopback device, to whoever listens on it. */
+static void connect_tcp(int pair[2])
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t len = sizeof(addr);
+	int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	pair[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (listener < 0 || pair[1] < 0 ||
+	    bind(listener, (struct sockaddr *)&addr, len) ||
+	    listen(listener, 1) ||
+	    getsockname(listener, (struct sockaddr *)&addr, &len) ||
+	    connect(pair[1], (struct sockaddr *)&addr, len))
+		die_errno("a TCP connection on the loopback device");
+	pair[0] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (pair[0] < 0)
+		die_errno("accept");
+	for (int i = 0; i < 2; i++)
+		if (setsockopt(pair[i], IPPROTO_TCP, TCP_NODELAY, &one,
+			       sizeof(one)))
+			die_errno("TCP_NODELAY");
+	close(listener);
+}
+
+static void prepare_tcp(struct ground *g, const struct operation *what)
+{
+	connect_tcp(g->peer);
+	if (control(g, EPOLL_CTL_ADD, g->peer[0], EPOLLIN))
+		die_errno("%s: EPOLL_CTL_ADD of a socket", g->be->name);
+}
+
+static void prepare_maker(struct ground *g, const struct operation *what)
+{
+	if (!g->be->ours)
+		return;
+	g->maker = g->be->create(EPOLL_CLOEXEC);
+	if (g->maker < 0)
+		die_errno("%s: creating an instance", g->be->name);
 }
 
 static void before_signal(struct ground *g)
@@ -106,8 +184,58 @@ static void before_signal(struct ground *g)
 
 static void before_harvest(struct ground *g)
 {
-	if (g->be->wait(g->ep, g->events, WATCHES_MAX, 0) < 0)
+	if (g->be->wait(g->ep, g->events, EVENTS_MAX, 0) < 0)
 		die_errno("%s: wait", g->be->name);
+}
+
+static int next_spare(struct ground *g)
+{
+	return g->spares[g->turn++ % g->spare_count];
+}
+
+static void before_spare(struct ground *g)
+{
+	g->fresh = next_spare(g);
+}
+
+static void before_spare_watched(struct ground *g)
+{
+	before_spare(g);
+	if (control(g, EPOLL_CTL_ADD, g->fresh, EPOLLIN))
+		die_errno("%s: EPOLL_CTL_ADD", g->be->name);
+}
+
+static void after_spare(struct ground *g)
+{
+	if (control(g, EPOLL_CTL_DEL, g->fresh, 0))
+		die_errno("%s: EPOLL_CTL_DEL", g->be->name);
+}
+
+/* Far apart, in no order. */
+static void before_some(struct ground *g)
+{
+	g->fresh = g->watched[g->turn++ * 2654435761U % g->count];
+}
+
+static void before_memfd(struct ground *g)
+{
+	g->fresh = memfd_create("bench", MFD_CLOEXEC);
+	if (g->fresh < 0)
+		die_errno("memfd_create");
+}
+
+static void before_message(struct ground *g)
+{
+	if (write(g->peer[1], "message", 7) != 7)
+		die_errno("writing a socket");
+}
+
+static void after_message(struct ground *g)
+{
+	char text[16];
+
+	if (read(g->peer[1], text, sizeof(text)) != 7)
+		die_errno("reading the echo");
 }
 
 static void before_fresh(struct ground *g)
@@ -124,13 +252,6 @@ static void before_fresh_watched(struct ground *g)
 
 static void after_close_fresh(struct ground *g)
 {
-	close(g->fresh);
-}
-
-static void after_unwatch(struct ground *g)
-{
-	if (control(g, EPOLL_CTL_DEL, g->fresh, 0))
-		die_errno("%s: EPOLL_CTL_DEL", g->be->name);
 	close(g->fresh);
 }
 
@@ -151,7 +272,7 @@ static long op_ioctl(struct ground *g)
 
 static long op_wait(struct ground *g)
 {
-	return g->be->wait(g->ep, g->events, WATCHES_MAX, 0);
+	return g->be->wait(g->ep, g->events, EVENTS_MAX, 0);
 }
 
 static long op_signal(struct ground *g)
@@ -171,7 +292,7 @@ static long op_add(struct ground *g)
 
 static long op_mod(struct ground *g)
 {
-	return control(g, EPOLL_CTL_MOD, g->watched[0], EPOLLIN);
+	return control(g, EPOLL_CTL_MOD, g->fresh, EPOLLIN);
 }
 
 static long op_del(struct ground *g)
@@ -186,15 +307,61 @@ static long op_close(struct ground *g)
 
 static long op_add_del(struct ground *g)
 {
-	if (control(g, EPOLL_CTL_ADD, g->loose, EPOLLIN))
+	int fd = next_spare(g);
+
+	if (control(g, EPOLL_CTL_ADD, fd, EPOLLIN))
 		return -1;
-	return control(g, EPOLL_CTL_DEL, g->loose, 0);
+	return control(g, EPOLL_CTL_DEL, fd, 0);
+}
+
+static long op_oneshot_rearm(struct ground *g)
+{
+	if (g->be->wait(g->ep, g->events, 1, 0) != 1)
+		return -1;
+	return control(g, EPOLL_CTL_MOD, g->events[0].data.fd,
+		       EPOLLIN | EPOLLONESHOT);
+}
+
+/* From one wait to the next, which finds nothing. */
+static long op_echo(struct ground *g)
+{
+	char text[16];
+	ssize_t len;
+
+	if (g->be->wait(g->ep, g->events, EVENTS_MAX, 0) != 1)
+		return -1;
+	len = read(g->peer[0], text, sizeof(text));
+	if (len < 0 || write(g->peer[0], text, len) != len)
+		return -1;
+	return g->be->wait(g->ep, g->events, EVENTS_MAX, 0);
+}
+
+/* By whatever takes the fewest calls: native has one, an instance of ours too. */
+static int create(struct ground *g)
+{
+	struct myepoll_create create = { .flags = EPOLL_CLOEXEC };
+
+	if (g->maker < 0)
+		return g->be->create(EPOLL_CLOEXEC);
+	return ioctl(g->maker, MYEPOLL_IOC_CREATE, &create);
 }
 
 static long op_create(struct ground *g)
 {
-	g->fresh = g->be->create(EPOLL_CLOEXEC);
+	g->fresh = create(g);
 	return g->fresh < 0;
+}
+
+static long op_create_close(struct ground *g)
+{
+	return close(create(g));
+}
+
+static long op_open_close(struct ground *g)
+{
+	if (!g->be->ours)
+		return op_create_close(g);
+	return close(open(MYEPOLL_DEVICE, O_RDWR | O_CLOEXEC));
 }
 
 static void before_create(struct ground *g)
@@ -205,56 +372,90 @@ static void before_create(struct ground *g)
 
 #define EVENTFD_WRITE	((long)sizeof(uint64_t))
 
+#define CALL(k, t, ...)							\
+	{ .key = (k), .title = (t), .set = SET_CALLS, __VA_ARGS__ }
+
+#define CLOSE(k, t, ...)						\
+	{ .key = (k), .title = (t), .set = SET_CLOSE, .op = op_close, __VA_ARGS__ }
+
+/* The four that have to be flat, beside @n watches. */
+#define BESIDE(s, n, k, t)						\
+	{ .key = "add_del_" k, .set = (s), .watches = (n),		\
+	  .title = "ADD and DEL, " t " watches, all work", .whole = true, \
+	  .prepare = prepare_spares, .op = op_add_del },		\
+	{ .key = "add_" k, .set = (s), .watches = (n),			\
+	  .title = "ADD, " t " watches",				\
+	  .prepare = prepare_spares, .before = before_spare,		\
+	  .op = op_add, .after = after_spare },				\
+	{ .key = "del_" k, .set = (s), .watches = (n),			\
+	  .title = "DEL, " t " watches",				\
+	  .prepare = prepare_spares, .before = before_spare_watched,	\
+	  .op = op_del },						\
+	{ .key = "mod_" k, .set = (s), .watches = (n),			\
+	  .title = "MOD, " t " watches",				\
+	  .prepare = prepare_spares, .before = before_some, .op = op_mod }
+
 const struct operation operations[] = {
-	{ .name = "getppid", .op = op_getppid },
-	{ .name = "ioctl, unknown number", .op = op_ioctl, .expect = -1 },
-	{ .name = "wait, timeout 0, nothing ready",
-	  .prepare = prepare_idle, .op = op_wait },
-	{ .name = "wait, 1 ready, level",
-	  .prepare = prepare_ready, .op = op_wait, .expect = 1 },
-	{ .name = "wait, 16 ready, level",
-	  .prepare = prepare_ready16, .op = op_wait, .expect = 16 },
-	{ .name = "wait, 1 ready, edge",
-	  .prepare = prepare_edge, .before = before_signal, .op = op_wait,
-	  .expect = 1 },
-	{ .name = "wait, 16 ready, edge",
-	  .prepare = prepare_edge16, .before = before_signal, .op = op_wait,
-	  .expect = 16 },
-	{ .name = "eventfd write, not watched",
-	  .op = op_signal_loose, .expect = EVENTFD_WRITE },
-	{ .name = "eventfd write, watch idle",
-	  .prepare = prepare_edge, .before = before_harvest, .op = op_signal,
-	  .expect = EVENTFD_WRITE },
-	{ .name = "eventfd write, watch queued",
-	  .prepare = prepare_edge, .before = before_signal, .op = op_signal,
-	  .expect = EVENTFD_WRITE },
-	{ .name = "ADD, 10 others",
-	  .prepare = prepare_crowd, .before = before_fresh, .op = op_add,
-	  .after = after_unwatch },
-	{ .name = "MOD, 10 watched", .prepare = prepare_crowd, .op = op_mod },
-	{ .name = "DEL, 10 others",
-	  .prepare = prepare_crowd, .before = before_fresh_watched,
-	  .op = op_del, .after = after_close_fresh },
-	{ .name = "ADD and DEL, deferred work included",
-	  .prepare = prepare_crowd, .op = op_add_del, .whole = true },
-	{ .name = "last close, not watched",
-	  .before = before_fresh, .op = op_close },
-	{ .name = "last close, watched",
-	  .prepare = prepare_crowd, .before = before_fresh_watched,
-	  .op = op_close },
-	{ .name = "create an instance",
-	  .op = op_create, .after = after_close_fresh },
-	{ .name = "close an instance, empty",
-	  .before = before_create, .op = op_close },
+	CALL("getppid", "getppid", .op = op_getppid),
+	CALL("ioctl_empty", "ioctl, unknown number", .op = op_ioctl,
+	     .expect = -1),
+	CALL("wait_empty", "wait, timeout 0, nothing ready", .watches = 1,
+	     .prepare = prepare_idle, .op = op_wait),
+	CALL("wait_1", "wait, 1 ready, level", .watches = 1,
+	     .prepare = prepare_ready, .op = op_wait, .expect = 1),
+	CALL("wait_16", "wait, 16 ready, level", .watches = 16,
+	     .prepare = prepare_ready, .op = op_wait, .expect = 16),
+	CALL("wait_512", "wait, 512 ready, level", .watches = 512,
+	     .prepare = prepare_ready, .op = op_wait, .expect = 512),
+	CALL("wait_edge_1", "wait, 1 ready, edge", .watches = 1,
+	     .prepare = prepare_edge, .before = before_signal, .op = op_wait,
+	     .expect = 1),
+	CALL("wait_edge_16", "wait, 16 ready, edge", .watches = 16,
+	     .prepare = prepare_edge, .before = before_signal, .op = op_wait,
+	     .expect = 16),
+	CALL("write_unwatched", "eventfd write, not watched",
+	     .op = op_signal_loose, .expect = EVENTFD_WRITE),
+	CALL("write_idle", "eventfd write, watch idle", .watches = 1,
+	     .prepare = prepare_edge, .before = before_harvest,
+	     .op = op_signal, .expect = EVENTFD_WRITE),
+	CALL("write_queued", "eventfd write, watch queued", .watches = 1,
+	     .prepare = prepare_edge, .before = before_signal, .op = op_signal,
+	     .expect = EVENTFD_WRITE),
+	CALL("oneshot_rearm", "one-shot wait and MOD that arms again",
+	     .watches = 1, .prepare = prepare_oneshot, .op = op_oneshot_rearm),
+	CALL("echo_tcp", "TCP echo, from wait to wait",
+	     .prepare = prepare_tcp, .before = before_message, .op = op_echo,
+	     .after = after_message),
+	CALL("create_close", "create and close an instance, all work",
+	     .prepare = prepare_maker, .op = op_create_close, .whole = true),
+	CALL("open_close", "open and close the device, all work",
+	     .op = op_open_close, .whole = true),
+	CALL("create", "create an instance", .prepare = prepare_maker,
+	     .op = op_create, .after = after_close_fresh),
+	CALL("close_empty", "close an instance, empty",
+	     .prepare = prepare_maker, .before = before_create, .op = op_close),
+	CALL("close_watched", "last close, watched", .watches = CROWD,
+	     .prepare = prepare_idle, .before = before_fresh_watched,
+	     .op = op_close),
+	CLOSE("close_unwatched", "last close, not watched, others are",
+	      .watches = CROWD, .prepare = prepare_idle, .before = before_fresh),
+	CLOSE("close_unwatched_idle", "last close, nothing watched",
+	      .before = before_fresh),
+	CLOSE("close_file", "last close, file without poll", .watches = CROWD,
+	      .prepare = prepare_idle, .before = before_memfd),
+	BESIDE(SET_MANY, 10, "10", "10"),
+	BESIDE(SET_MANY, 1000, "1k", "1,000"),
+	BESIDE(SET_MANY, 10000, "10k", "10,000"),
+	BESIDE(SET_MANY, 100000, "100k", "100,000"),
+	BESIDE(SET_HUGE, 1000000, "1m", "1,000,000"),
 };
 
 const int operation_count = ARRAY_SIZE(operations);
 
 const struct difference differences[] = {
-	{ "callback, watch idle", "eventfd write, watch idle",
-	  "eventfd write, not watched" },
-	{ "callback, watch queued", "eventfd write, watch queued",
-	  "eventfd write, not watched" },
+	{ "callback", "callback, watch idle", "write_idle", "write_unwatched" },
+	{ "callback_queued", "callback, watch queued", "write_queued",
+	  "write_unwatched" },
 };
 
 const int difference_count = ARRAY_SIZE(differences);
