@@ -32,7 +32,7 @@ endif
 export V
 
 .DEFAULT_GOAL := all
-.PHONY: fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
+.PHONY: bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
 
 all: $(KDIR)/Makefile
 	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -53,6 +53,8 @@ help:
 	@echo "make attack     what an unprivileged program can hold up, and how long"
 	@echo "make fuzz       random programs on both epolls, compared (SECONDS= SEED=)"
 	@echo "make soak       connections come and go, nothing is lost (MINUTES=)"
+	@echo "make bench      native and myepoll measured in turn, into out/ (ONLY= COMPARE=)"
+	@echo "make bench-quick  the same in two minutes, less exact"
 	@echo "make vm         a shell in a VM with the module loaded"
 	@echo "make lint       style, sparse, extra warnings, scripts"
 	@echo "make load       insmod on this host (root), make unload: rmmod"
@@ -96,6 +98,18 @@ fuzz: setup
 
 soak: setup
 	$(Q)scripts/soak $(KERNEL_OPT) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# COMPARE=old.json shows what has changed, CPUS=N gives the VM more CPUs.
+BENCH_OPT = $(KERNEL_OPT) $(if $(COMPARE),--compare $(COMPARE)) \
+	$(if $(CPUS),--cpus $(CPUS)) $(if $(ONLY),--only $(ONLY))
+
+bench: setup
+	$(Q)scripts/setup --bench
+	$(Q)scripts/bench $(BENCH_OPT)
+
+bench-quick: setup
+	$(Q)scripts/setup --bench
+	$(Q)scripts/bench --quick $(BENCH_OPT)
 
 vm: selftests
 	$(Q)$(VM) shell $(KERNEL_OPT) --mock --add $(BUILD)/selftests:/vm/selftests

@@ -159,6 +159,14 @@ static void connect_tcp(int pair[2])
 	close(listener);
 }
 
+/* Files of many addresses: what a hash look-up costs depends on them. */
+static void prepare_old(struct ground *g, const struct operation *what)
+{
+	prepare_idle(g, what);
+	while (g->spare_count < SPARES_MAX)
+		g->spares[g->spare_count++] = new_eventfd(0);
+}
+
 static void prepare_tcp(struct ground *g, const struct operation *what)
 {
 	connect_tcp(g->peer);
@@ -209,6 +217,14 @@ static void after_spare(struct ground *g)
 {
 	if (control(g, EPOLL_CTL_DEL, g->fresh, 0))
 		die_errno("%s: EPOLL_CTL_DEL", g->be->name);
+}
+
+static void before_old(struct ground *g)
+{
+	int *place = &g->spares[g->turn++ % g->spare_count];
+
+	g->fresh = *place;
+	*place = new_eventfd(0);
 }
 
 /* Far apart, in no order. */
@@ -438,9 +454,9 @@ const struct operation operations[] = {
 	     .prepare = prepare_idle, .before = before_fresh_watched,
 	     .op = op_close),
 	CLOSE("close_unwatched", "last close, not watched, others are",
-	      .watches = CROWD, .prepare = prepare_idle, .before = before_fresh),
+	      .watches = CROWD, .prepare = prepare_old, .before = before_old),
 	CLOSE("close_unwatched_idle", "last close, nothing watched",
-	      .before = before_fresh),
+	      .prepare = prepare_old, .before = before_old),
 	CLOSE("close_file", "last close, file without poll", .watches = CROWD,
 	      .prepare = prepare_idle, .before = before_memfd),
 	BESIDE(SET_MANY, 10, "10", "10"),

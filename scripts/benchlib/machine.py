@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs the cases of a suite in a virtual machine, native and myepoll in turn."""
+
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+PROGRAMS = TOP / "build/bench"
+MODULE = "/lib/kmods/myepoll.ko"
+MARK = "@bench"
+
+
+class BenchError(Exception):
+    """Something the user has to hear about."""
+
+
+def say(message):
+    """Progress, on stderr."""
+    print(f"bench: {message}", file=sys.stderr, flush=True)
+
+
+def build(programs):
+    """Builds the programs; says what the compiler says."""
+    done = subprocess.run(["make", "-s", "-C", TOP / "bench", "OUT=../build/bench",
+                           *[f"../build/bench/{name}" for name in sorted(programs)]],
+                          check=False)
+    if done.returncode:
+        raise BenchError("the benchmarks cannot be built")
+
+
+def pairs_of(case, options):
+    """How many pairs of runs a case gets."""
+    if options.quick and case.quick_pairs:
+        return min(case.quick_pairs, options.pairs)
+    return options.pairs
+
+
+def one_run(case, backend, options):
+    """The lines of shell for one run."""
+    args = case.quick_args if options.quick else case.args
+    words = [case.program, *args]
+    if case.parse is None:
+        words += ["--backend", backend]
+    if backend == "myepoll":
+        words = [*case.wrap, *words]
+    # A benchmark that fails does not end the others, and is not forgotten.
+    lines = [f"{shlex.join(words)} || echo '{MARK} failed '$?"]
+    if case.unload and backend == "native":
+        lines = ["rmmod myepoll", *lines, f"insmod {MODULE}"]
+    return lines
+
+
+def guest_script(suite, options):
+    """What the guest runs: the backends take turns in going first."""
+    lines = ["#!/bin/sh", "# SPDX-License-Identifier: GPL-2.0-only", "set -e",
+             f'echo "{MARK} kernel $(uname -r)"']
+    most = max(pairs_of(case, options) for case in suite.cases)
+    for pair in range(most):
+        order = ("native", "myepoll") if pair % 2 == 0 else ("myepoll", "native")
+        for index, case in enumerate(suite.cases):
+            if pair >= pairs_of(case, options):
+                continue
+            for backend in order:
+                lines.append(f"echo '{MARK} run {index} {pair} {backend}'")
+                lines += one_run(case, backend, options)
+    return "\n".join(lines + [f"echo '{MARK} done'", ""])
+
+
+class Collector:
+    """Takes the guest's lines and makes values of them."""
+
+    def __init__(self, suite, options):
+        self.suite = suite
+        self.options = options
+        self.kernel = None
+        self.values = {}	# name -> {"unit": u, pair: {backend: value}}
+        self.failures = []
+        self.done = False
+        self.case = self.pair = self.backend = None
+        self.text = []
+        self.said = None
+
+    def line(self, text):
+        """One line of the guest's output."""
+        if text.startswith(MARK + " "):
+            self._mark(text.split()[1:])
+        elif self.case and self.case.parse:
+            self.text.append(text)
+        elif text.startswith("{"):
+            record = json.loads(text)
+            self._value(record["name"], record["unit"], record["value"])
+        elif text:
+            say(f"{self.case.name if self.case else 'guest'}: {text}")
+
+    def _mark(self, words):
+        if words[0] == "failed":
+            self.failures.append(f"{self.case.name} on {self.backend} ended with "
+                                 f"status {words[1]}")
+            say(self.failures[-1])
+            return
+        self._finish_text()
+        if words[0] == "kernel":
+            self.kernel = words[1]
+        elif words[0] == "done":
+            self.done = True
+        else:
+            self.case = self.suite.cases[int(words[1])]
+            self.pair, self.backend = int(words[2]), words[3]
+            self._progress()
+
+    def _finish_text(self):
+        if self.case and self.case.parse and self.text:
+            for name, unit, value in self.case.parse("\n".join(self.text)):
+                self._value(name, unit, value)
+        self.text = []
+
+    def _value(self, name, unit, value):
+        entry = self.values.setdefault(name, {"unit": unit, "pairs": {}})
+        entry["pairs"].setdefault(self.pair, {})[self.backend] = value
+
+    def _progress(self):
+        now = (self.case.name, self.pair)
+        if now != self.said:
+            self.said = now
+            say(f"{self.case.name}, pair {self.pair + 1} of "
+                f"{pairs_of(self.case, self.options)}")
+
+    def missing(self):
+        """Names that the cases promise and did not yield on both backends."""
+        return [name for case in self.suite.cases for name in case.names
+                if not any(len(pair) == 2 for pair in
+                           self.values.get(name, {"pairs": {}})["pairs"].values())]
+
+
+def vm_command(suite, options, script):
+    """The call of scripts/vm."""
+    words = [TOP / "scripts/vm", "run", "--mem", options.mem or suite.mem,
+             "--timeout", options.timeout]
+    words += ["--icount"] if suite.icount else ["--cpus", options.cpus]
+    if options.kernel:
+        words += ["--kernel", options.kernel]
+    for name in sorted({case.program for case in suite.cases}):
+        words += ["--add", PROGRAMS / name]
+    return [str(word) for word in
+            [*words, "--add", f"{script}:/vm/pairs", "--", "sh", "pairs"]]
+
+
+def run(suite, options):
+    """Runs a suite; returns its Collector."""
+    collector = Collector(suite, options)
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="myepoll-bench-") as directory:
+        script = pathlib.Path(directory) / "pairs"
+        script.write_text(guest_script(suite, options), encoding="ascii")
+        with subprocess.Popen(vm_command(suite, options, script),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              text=True, errors="replace") as process:
+            for text in process.stdout:
+                collector.line(text.rstrip("\n"))
+        if process.returncode or not collector.done:
+            collector.failures.append(f"{suite.name}: scripts/vm ended with status "
+                                      f"{process.returncode}")
+    collector.failures += [f"{name} was not measured" for name in collector.missing()]
+    say(f"{suite.name}: {time.monotonic() - start:.0f} s")
+    return collector
+
+
+def host_cpus():
+    """CPUs that we may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def kvm_usable():
+    """Whether scripts/vm finds hardware virtualisation."""
+    return os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+def mode(suite, options):
+    """How a suite was run, for the record."""
+    if suite.icount:
+        text = "icount, 1 CPU"
+    else:
+        text = f"{'KVM' if kvm_usable() else 'TCG'}, {options.cpus} CPUs"
+    return text + (", quick" if options.quick else "")
