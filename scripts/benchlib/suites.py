@@ -28,11 +28,12 @@ class Case:
     wrap: tuple = ()
     parse: typing.Optional[typing.Callable] = None
 
-    def wanted(self, words):
+    def wanted(self, suite, only):
         """Whether one of the words of --only means this case."""
-        return any(self.name == word or self.name.startswith(word + ".") or
-                   any(name == word or name.startswith(word + ".")
-                       for name in self.names) for word in words)
+        known = (self.name, *self.names)
+        return any(word == suite or
+                   any(name == word or name.startswith((word + ".", word + "_"))
+                       for name in known) for word in only)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,121 @@ def icount(_):
     ))
 
 
-SUITES = (icount,)
+SHARING = ("wait", "wait_all", "add_del", "mod", "produce", "oneshot", "mix",
+           "mix_oneshot")
+THREADS = ("wait", "produce", "mod", "add_del")
+
+
+def powers(last):
+    """1, 2, 4 ... up to last."""
+    return [1 << i for i in range(last.bit_length())]
+
+
+def words(text):
+    """Arguments, written as one would type them."""
+    return tuple(text.split())
+
+
+def sharing_cases(cpus):
+    """Throughput of threads on one instance over that on an instance each."""
+    for op in SHARING:
+        names = tuple(f"sharing.{op}{end}" for end in ("", ".throughput", ".own"))
+        yield Case(f"sharing.{op}", "sharing", names=names,
+                   args=words(f"--op {op} --threads {cpus} --ms 250 --rounds 3"),
+                   quick_args=words(f"--op {op} --threads {cpus} --ms 100 --rounds 1"))
+
+
+def threads_cases(cpus):
+    """Throughput on one instance against the number of threads."""
+    for op in THREADS:
+        for count in powers(max(8, cpus)):
+            both = f"--shared-only --op {op} --threads {count}"
+            yield Case(f"threads.{op}.{count}", "sharing",
+                       names=(f"threads.{op}.{count}",),
+                       args=words(f"{both} --ms 250 --rounds 3"),
+                       quick_args=words(f"{both} --ms 60 --rounds 1"))
+
+
+def beside_cases(_):
+    """ADD and DEL beside a scan or a reader of fdinfo."""
+    for name, load, watches in (("ctl_beside_scan_800", "scan", 800),
+                                ("ctl_beside_scan_10k", "scan", 10000),
+                                ("ctl_beside_fdinfo", "fdinfo", 800),
+                                ("ctl_beside_other_800", "other", 800)):
+        both = f"--name {name} --load {load} --watches {watches}"
+        yield Case(name, "beside", args=words(f"{both} --ms 600"),
+                   quick_args=words(f"{both} --ms 150"),
+                   names=tuple(f"{name}.{what}" for what in (
+                       "mean", "p99", "mean_us", "p99_us", "idle_mean_us",
+                       "idle_p99_us")))
+
+
+def writer_names(name):
+    """What bench/writers.c yields."""
+    return (name, *(f"{name}.{end}" for end in
+                    ("writes", "waits_per_event", "switches_per_event")))
+
+
+def stress_cases(cpus):
+    """Writers without a pause: one waiter; and a pool of waiters."""
+    shapes = [(f"stress.{n}", n, 1) for n in powers(max(16, 2 * cpus))]
+    for name, writers, waiters in [*shapes, ("pool.4_writers", 4, 4),
+                                   ("pool.16_writers", 16, 4)]:
+        both = f"--name {name} --writers {writers} --waiters {waiters}"
+        yield Case(name, "writers", args=words(f"{both} --ms 1000"),
+                   quick_args=words(f"{both} --ms 150"), names=writer_names(name))
+
+
+def latency_cases(_):
+    """From a write to the return of the wait."""
+    for name, more in (("wake", "--waiters 1"), ("pool", "--waiters 4"),
+                       ("load", "--waiters 1 --load")):
+        both = f"--name latency.{name} {more}"
+        yield Case(f"latency.{name}", "wake", args=words(f"{both} --samples 20000"),
+                   quick_args=words(f"{both} --samples 2000"),
+                   names=tuple(f"latency.{name}_{p}" for p in ("p50", "p99", "p999")))
+
+
+def accept_cases(_):
+    """How workers share one listening socket."""
+    for count in (2, 4, 8):
+        yield Case(f"accept.{count}", "accept",
+                   args=words(f"--workers {count} --connections 10000"),
+                   quick_args=words(f"--workers {count} --connections 2000"),
+                   names=tuple(f"accept.{what}_{count}" for what in
+                               ("largest_share", "in_vain", "rate")))
+
+
+def parallel(options):
+    """What needs CPUs that run at the same time."""
+    cpus = options.cpus
+    cases = [*sharing_cases(cpus), *threads_cases(cpus), *stress_cases(cpus),
+             *latency_cases(cpus), *accept_cases(cpus)]
+    if cpus > 1:
+        cases += beside_cases(cpus)
+    return Suite("parallel", False, 2048, tuple(cases))
+
+
+def memory(_):
+    """Bytes; a machine of its own, as it has to be large."""
+    cases = []
+    for name, args, quick in (
+            ("memory.watch", "--what watch --count 10000", True),
+            ("memory.watch_sparse", "--what watch --count 10000 --stride 64", True),
+            ("memory.instance", "--what instance --count 2000", True),
+            ("memory.instance_1", "--what single --count 2000", True),
+            ("memory.watch_1m", "--what watch --count 1000000", False),
+            ("memory.watch_sparse_1m", "--what watch --count 1000000 --stride 64",
+             False)):
+        args = words(f"--name {name} {args}")
+        ends = ("", ".objects") if quick else ("", ".objects", ".free")
+        cases.append(Case(name, "memory", args=args, quick_pairs=1,
+                          quick_args=args if quick else None,
+                          names=tuple(name + end for end in ends)))
+    return Suite("memory", False, 6144, tuple(cases))
+
+
+SUITES = (icount, parallel, memory)
 
 
 def choose(options):
@@ -89,7 +204,7 @@ def choose(options):
     for make in SUITES:
         suite = make(options)
         cases = [case for case in suite.cases
-                 if not options.only or case.wanted(options.only)]
+                 if not options.only or case.wanted(suite.name, options.only)]
         if options.quick:
             left_out += [case.name for case in cases if case.quick_args is None]
             cases = [case for case in cases if case.quick_args is not None]
