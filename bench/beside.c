@@ -2,8 +2,8 @@
 /*
  * beside - what ADD and DEL cost while somebody else is at the instance
  *
- * One thread adds and removes a watch and takes the time of each pair, first
- * alone, then while a thread on another CPU scans ready watches of the same
+ * One thread adds and removes a watch and takes the time of each pair, alone and
+ * while a thread on another CPU scans ready watches of the same
  * instance, reads its fdinfo, or (to see what the machine adds by itself) scans
  * another instance.
  */
@@ -22,8 +22,10 @@
 #include "util.h"
 
 #define SAMPLES_MAX	400000
-#define SAMPLES_MIN	400
-#define PATIENCE	12	/* times --ms, for a machine that is slow */
+#define SAMPLES_MIN	200
+#define PATIENCE	6	/* times --ms, for a machine that is slow */
+#define BLOCKS		20
+#define BLOCK_MIN	5
 
 static const char usage[] =
 "usage: beside [OPTION]...\n"
@@ -45,6 +47,7 @@ static struct {
 	int fdinfo;
 	atomic_bool stop;
 	atomic_ulong rounds;	/* of the load */
+	_Atomic int64_t round_ns;	/* what the last one took */
 	struct epoll_event *events;
 } shared;
 
@@ -76,7 +79,10 @@ static void *load_main(void *arg)
 
 	pin_to(cpu_number(1));
 	while (!atomic_load_explicit(&shared.stop, memory_order_relaxed)) {
+		int64_t start = now_ns();
+
 		load();
+		atomic_store(&shared.round_ns, now_ns() - start);
 		atomic_fetch_add(&shared.rounds, 1);
 	}
 	return NULL;
@@ -103,30 +109,77 @@ struct times {
 	double p99;
 };
 
-/* For @ms, but also until there are enough samples to speak of. */
-static struct times measure(int ms)
+static double took[SAMPLES_MAX];
+
+/*
+ * The mean, but on a machine that is not ours alone: a CPU that the host takes
+ * away for a while is in the mean of one block only, and the median of the
+ * blocks' means counts.  What happens all the time is in all of them.  Of few
+ * measurements, as they took so long, it is the plain mean.
+ */
+static double steady_mean(int n)
 {
-	static double took[SAMPLES_MAX];
+	double means[BLOCKS] = { 0 };
+	int blocks = n < BLOCKS * BLOCK_MIN ? 1 : BLOCKS;
+	int length = n / blocks;
+
+	for (int i = 0; i < length * blocks; i++)
+		means[i / length] += took[i] / length;
+	return median(means, blocks);
+}
+
+static void spin_until(int64_t end)
+{
+	while (now_ns() < end)
+		;
+}
+
+/*
+ * The next measurement must meet the load, and at any point of its round: if each
+ * began where the last one ended, a load that stands still while its CPU is away
+ * would be measured thousands of times, and one that is slow hardly ever.
+ * Without a load the pauses are as long, since caches and timers notice them.
+ * Returns false if the load does not get on.
+ */
+static bool pause_between(bool loaded, unsigned int *seed, int64_t deadline)
+{
+	unsigned long rounds = atomic_load(&shared.rounds);
+	int64_t length = atomic_load(&shared.round_ns), start;
+
+	while (loaded && atomic_load(&shared.rounds) == rounds)
+		if (now_ns() > deadline)
+			return false;
+	start = now_ns();
+	if (!loaded)
+		start += length / 2;
+	spin_until(start + length * (rand_r(seed) % 1000) / 1000);
+	return true;
+}
+
+/* For @ms, but also until there are enough samples to speak of. */
+static struct times measure(int ms, bool loaded)
+{
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct epoll_event event = { .events = EPOLLIN };
-	struct times times = { 0 };
-	int64_t begin = now_ns(), end = begin + ms * 1000000LL;
-	int64_t last = begin + PATIENCE * ms * 1000000LL, now = begin;
+	int64_t now = now_ns(), end = now + ms * 1000000LL;
+	int64_t last = now + PATIENCE * ms * 1000000LL;
+	unsigned int seed = 1;
+	struct times times;
 	int n = 0;
 
 	while (n < SAMPLES_MAX &&
-	       (now < end || (n < SAMPLES_MIN && now < last))) {
+	       (now < end || (n < SAMPLES_MIN && now < last)) &&
+	       (pause_between(loaded, &seed, last) || !n)) {
 		int64_t start = now_ns();
 
 		if (be->ctl(shared.ep, EPOLL_CTL_ADD, fd, &event) ||
 		    be->ctl(shared.ep, EPOLL_CTL_DEL, fd, NULL))
 			die_errno("%s: ADD and DEL", be->name);
 		now = now_ns();
-		took[n] = now - start;
-		times.mean += took[n++];
+		took[n++] = now - start;
 	}
 	close(fd);
-	times.mean /= n;
+	times.mean = steady_mean(n);
 	qsort(took, n, sizeof(*took), compare_double);
 	times.p99 = took[n - 1 - n / 100];
 	return times;
@@ -155,23 +208,19 @@ static void print(const char *name, const char *what, const char *unit,
 static void run(void (*load)(void), const char *name, int ms)
 {
 	struct times idle, loaded;
-	unsigned long before;
 	pthread_t thread;
 	int err;
 
 	pin_to(cpu_number(0));
-	measure(ms / 4);
-	idle = measure(ms);
 	err = pthread_create(&thread, NULL, load_main, load);
 	if (err)
 		die("starting a thread: %s", strerror(err));
 	await_rounds(2);
-	before = atomic_load(&shared.rounds);
-	loaded = measure(ms);
-	/* A load that stood still while it was measured was none. */
-	await_rounds(before + 1);
+	measure(ms / 4, true);
+	loaded = measure(ms, true);
 	atomic_store(&shared.stop, true);
 	pthread_join(thread, NULL);
+	idle = measure(ms, false);
 	print(name, "mean", "x idle", loaded.mean / idle.mean);
 	print(name, "p99", "x idle", loaded.p99 / idle.p99);
 	print(name, "mean_us", "us", loaded.mean / 1000);

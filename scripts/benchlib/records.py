@@ -29,12 +29,12 @@ def record(name, entry, kernel, mode):
         return None
     known = sorted((pair for pair in pairs if pair["native"]), key=_ratio)
     middle = known[(len(known) - 1) // 2] if known else pairs[0]
+    ratios = [float(f"{_ratio(one):.5g}") for one in (known[0], middle, known[-1])] \
+        if known else [None] * 3
     return {
         "name": name, "unit": entry["unit"],
         "native": middle["native"], "myepoll": middle["myepoll"],
-        "ratio": round(_ratio(middle), 4) if known else None,
-        "min": round(_ratio(known[0]), 4) if known else None,
-        "max": round(_ratio(known[-1]), 4) if known else None,
+        "ratio": ratios[1], "min": ratios[0], "max": ratios[2],
         "kernel": kernel, "mode": mode, "pairs": len(pairs),
     }
 
@@ -73,6 +73,13 @@ def number(value):
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
 
 
+def ratio_text(value):
+    """A ratio, two decimals or more if it is small."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
 def table(records):
     """The table that is printed, one section for each way of running."""
     lines = []
@@ -85,12 +92,11 @@ def table(records):
                       f"{'ratio':>7}  min - max, pairs"]
             last = head
         spread = "" if one["ratio"] is None else \
-            f"{one['min']:.2f} - {one['max']:.2f}, {one['pairs']}"
-        ratio = "-" if one["ratio"] is None else f"{one['ratio']:.2f}"
+            f"{ratio_text(one['min'])} - {ratio_text(one['max'])}, {one['pairs']}"
         arrow = "+" if better_high(one["unit"]) else " "
         lines.append(f"{one['name']:<36} {one['unit']:<14} "
                      f"{number(one['native']):>10} {number(one['myepoll']):>10} "
-                     f"{ratio:>7}{arrow} {spread}")
+                     f"{ratio_text(one['ratio']):>7}{arrow} {spread}")
     return "\n".join(lines + ["", "ratio: myepoll / native of the median pair; "
                               "+ marks where more is better"])
 

@@ -25,6 +25,8 @@ class Case:
     unload: bool = False
     # Repeats to the instruction: so many pairs are enough for a quick run.
     quick_pairs: typing.Optional[int] = None
+    # Short and noisy: this many times as many pairs.
+    times: int = 1
     wrap: tuple = ()
     parse: typing.Optional[typing.Callable] = None
 
@@ -84,6 +86,7 @@ def icount(_):
 SHARING = ("wait", "wait_all", "add_del", "mod", "produce", "oneshot", "mix",
            "mix_oneshot")
 THREADS = ("wait", "produce", "mod", "add_del")
+QUICK_THREADS = ("wait", "add_del")
 
 
 def powers(last):
@@ -113,7 +116,8 @@ def threads_cases(cpus):
             yield Case(f"threads.{op}.{count}", "sharing",
                        names=(f"threads.{op}.{count}",),
                        args=words(f"{both} --ms 250 --rounds 3"),
-                       quick_args=words(f"{both} --ms 60 --rounds 1"))
+                       quick_args=words(f"{both} --ms 60 --rounds 1")
+                       if op in QUICK_THREADS and count <= 4 else None)
 
 
 def beside_cases(_):
@@ -143,7 +147,8 @@ def stress_cases(cpus):
                                    ("pool.16_writers", 16, 4)]:
         both = f"--name {name} --writers {writers} --waiters {waiters}"
         yield Case(name, "writers", args=words(f"{both} --ms 1000"),
-                   quick_args=words(f"{both} --ms 150"), names=writer_names(name))
+                   quick_args=words(f"{both} --ms 150")
+                   if writers in (1, 4, 16) else None, names=writer_names(name))
 
 
 def latency_cases(_):
@@ -151,8 +156,8 @@ def latency_cases(_):
     for name, more in (("wake", "--waiters 1"), ("pool", "--waiters 4"),
                        ("load", "--waiters 1 --load")):
         both = f"--name latency.{name} {more}"
-        yield Case(f"latency.{name}", "wake", args=words(f"{both} --samples 20000"),
-                   quick_args=words(f"{both} --samples 2000"),
+        yield Case(f"latency.{name}", "wake", args=words(f"{both} --samples 8000"),
+                   quick_args=words(f"{both} --samples 1000"), times=3,
                    names=tuple(f"latency.{name}_{p}" for p in ("p50", "p99", "p999")))
 
 
@@ -160,7 +165,7 @@ def accept_cases(_):
     """How workers share one listening socket."""
     for count in (2, 4, 8):
         yield Case(f"accept.{count}", "accept",
-                   args=words(f"--workers {count} --connections 10000"),
+                   args=words(f"--workers {count} --connections 5000"),
                    quick_args=words(f"--workers {count} --connections 2000"),
                    names=tuple(f"accept.{what}_{count}" for what in
                                ("largest_share", "in_vain", "rate")))
