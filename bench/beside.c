@@ -47,7 +47,7 @@ static struct {
 	int fdinfo;
 	atomic_bool stop;
 	atomic_ulong rounds;	/* of the load */
-	_Atomic int64_t round_ns;	/* what the last one took */
+	atomic_llong round_ns;	/* what the last one took */
 	struct epoll_event *events;
 } shared;
 

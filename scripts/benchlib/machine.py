@@ -151,8 +151,10 @@ def vm_command(suite, options, script):
         words += ["--append", "idle=poll"]
     if options.kernel:
         words += ["--kernel", options.kernel]
-    for name in sorted({case.program for case in suite.cases}):
-        words += ["--add", PROGRAMS / name]
+    ours = {case.program for case in suite.cases if case.parse is None}
+    for path in [*(PROGRAMS / name for name in sorted(ours)),
+                 *sorted({path for case in suite.cases for path in case.files})]:
+        words += ["--add", path]
     return [str(word) for word in
             [*words, "--add", f"{script}:/vm/pairs", "--", "sh", "pairs"]]
 

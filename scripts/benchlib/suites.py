@@ -28,13 +28,17 @@ class Case:
     # Short and noisy: this many times as many pairs.
     times: int = 1
     wrap: tuple = ()
+    files: tuple = ()	# further ones to pack, as for scripts/vm --add
     parse: typing.Optional[typing.Callable] = None
 
     def wanted(self, suite, only):
         """Whether one of the words of --only means this case."""
         known = (self.name, *self.names)
+        # ctl_beside means all of ctl_beside_..., but memory.watch only itself.
+        ends = {word: (".",) if "." in word else (".", "_") for word in only}
         return any(word == suite or
-                   any(name == word or name.startswith((word + ".", word + "_"))
+                   any(name == word or name.startswith(tuple(word + end for end in
+                                                             ends[word]))
                        for name in known) for word in only)
 
 
