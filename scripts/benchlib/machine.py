@@ -47,13 +47,15 @@ def one_run(case, backend, options):
     """The lines of shell for one run."""
     args = case.quick_args if options.quick else case.args
     words = [case.program, *args]
+    if options.control:
+        backend = "native"
     if case.parse is None:
         words += ["--backend", backend]
     if backend == "myepoll":
         words = [*case.wrap, *words]
     # A benchmark that fails does not end the others, and is not forgotten.
     lines = [f"{shlex.join(words)} || echo '{MARK} failed '$?"]
-    if case.unload and backend == "native":
+    if case.unload and backend == "native" and not options.control:
         lines = ["rmmod myepoll", *lines, f"insmod {MODULE}"]
     return lines
 
@@ -190,4 +192,5 @@ def mode(suite, options):
         text = "icount, 1 CPU"
     else:
         text = f"{'KVM' if guest.kvm_usable() else 'TCG'}, {options.cpus} CPUs"
-    return text + (", quick" if options.quick else "")
+    return text + (", quick" if options.quick else "") + \
+        (", native in both columns" if options.control else "")
