@@ -20,7 +20,7 @@ def series(records, prefix, positions):
         one = by_name.get(prefix + key)
         for backend, points in found.items():
             if one:
-                points.append((x, one[backend]))
+                points.append((x, one.get(f"{backend}_median", one[backend])))
     return found
 
 
@@ -29,7 +29,7 @@ def script(curves, title, labels, scale, output):
     suffix = output.suffix[1:]
     lines = [f"set terminal {TERMINALS[suffix]}", f"set output '{output}'",
              f"set title '{title}'", f"set xlabel '{labels[0]}'",
-             f"set ylabel '{labels[1]}'", scale, "set yrange [0:*]", "set grid",
+             f"set ylabel '{labels[1]}'", "set yrange [0:*]", scale, "set grid",
              "set key outside right"]
     plots, data = [], []
     for index, (name, found) in enumerate(curves):
@@ -61,7 +61,8 @@ def figures(records):
             ("watches", watches, "Cost against watches in the instance",
              ("watches", "instructions"), log),
             ("threads", threads, "Throughput of threads on one instance",
-             ("threads", "operations/s"), f"{log} 2"),
+             ("threads", "operations/s"),
+             f"{log} 2; set logscale y; set format y '%.0s %c'; set yrange [*:*]"),
             ("writers", writers, "Writers and one waiter",
              ("writers", "events/ms"), f"{log} 2")):
         curves = [curve for curve in curves if len(curve[1]["native"]) > 1]

@@ -2,6 +2,7 @@
 """Figures of pairs become records; records become JSON and tables."""
 
 import json
+import statistics
 
 from . import machine
 
@@ -36,6 +37,10 @@ def record(name, entry, kernel, mode):
         "native": middle["native"], "myepoll": middle["myepoll"],
         "ratio": ratios[1], "min": ratios[0], "max": ratios[2],
         "kernel": kernel, "mode": mode, "pairs": len(pairs),
+        # For curves: the pair in the middle of one point may be the fastest of
+        # its neighbours.
+        "native_median": statistics.median(pair["native"] for pair in pairs),
+        "myepoll_median": statistics.median(pair["myepoll"] for pair in pairs),
     }
 
 
