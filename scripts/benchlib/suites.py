@@ -108,8 +108,8 @@ def sharing_cases(cpus):
     for op in SHARING:
         names = tuple(f"sharing.{op}{end}" for end in ("", ".throughput", ".own"))
         yield Case(f"sharing.{op}", "sharing", names=names,
-                   args=words(f"--op {op} --threads {cpus} --ms 250 --rounds 3"),
-                   quick_args=words(f"--op {op} --threads {cpus} --ms 100 --rounds 1"))
+                   args=words(f"--op {op} --threads {cpus} --ms 80 --rounds 9"),
+                   quick_args=words(f"--op {op} --threads {cpus} --ms 40 --rounds 3"))
 
 
 def threads_cases(cpus):
