@@ -67,7 +67,6 @@ static void mye_add_settle(struct mye_watch *w, bool ready)
 
 	w->verdict = ready ? MYE_BACK : MYE_DROP;
 	list_add(&w->node, &claims.list);
-	claims.nr = 1;
 	claims.edges = true;
 	mye_lane_settle(inst, &claims);
 	if (ready)

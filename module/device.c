@@ -135,7 +135,9 @@ fault:
 	return -EFAULT;
 }
 
-static int mye_ioctl_ctl(struct file *file, const struct myepoll_ctl *ctl)
+/* Inlined where it is hot: a call with a guarded frame is a tenth of a MOD. */
+static __always_inline int mye_ioctl_ctl(struct file *file,
+					 const struct myepoll_ctl *ctl)
 {
 	struct epoll_event event __uninitialized;
 
@@ -263,8 +265,8 @@ static noinline int mye_wait_masked(struct mye_instance *inst,
 	return ret;
 }
 
-static int mye_ioctl_wait(struct mye_instance *inst,
-			  const struct myepoll_wait *wait)
+static __always_inline int mye_ioctl_wait(struct mye_instance *inst,
+					  const struct myepoll_wait *wait)
 {
 	struct mye_deadline deadline;
 	int ret;
@@ -331,8 +333,8 @@ static unsigned int mye_cmd(unsigned int cmd)
 	return cmd & ~IOCSIZE_MASK;
 }
 
-static long mye_ioctl_sized(struct file *file, unsigned int cmd,
-			    void __user *arg)
+static noinline long mye_ioctl_sized(struct file *file, unsigned int cmd,
+				     void __user *arg)
 {
 	size_t usize = _IOC_SIZE(cmd);
 	union mye_arg in;

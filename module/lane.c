@@ -176,7 +176,6 @@ static void mye_lane_cut(struct mye_lane *lane, struct mye_claims *claims,
 	mye_lane_changed(lane);
 	list_cut_position(&cut, &lane->fifo, &w->node);
 	list_splice_tail(&cut, &claims->list);
-	claims->nr += n;
 	claims->edges |= counted != n;
 }
 
@@ -259,28 +258,9 @@ static noinline bool mye_lane_settle_bits(struct mye_watch *w, int state,
 	return !(state & MYE_ORPHAN);
 }
 
-/*
- * The claims at the head of the list that came from the same lane, but not too
- * many, as others wait for the lock.  What goes to the front is not torn apart.
- */
-static void mye_lane_cut_run(struct list_head *claims, struct list_head *run)
-{
-	struct mye_watch *w = list_first_entry(claims, struct mye_watch, node);
-	struct mye_lane *lane = w->lane;
-	bool front = false;
-	unsigned int i = 0;
-
-	list_for_each_entry(w, claims, node) {
-		front |= w->verdict == MYE_FRONT;
-		if (w->lane != lane || (i++ >= MYE_SETTLE_MAX && !front))
-			break;
-	}
-	list_cut_before(run, claims, &w->node);
-}
-
 /**
  * struct mye_settling - what becomes of claims
- * @run: claims from one lane; what comes back stays here
+ * @run: what comes back of a run
  * @orphans: watches that were removed meanwhile
  * @front: the first in @run that goes to the front: a pass that broke off has
  *	some at its end
@@ -295,14 +275,23 @@ struct mye_settling {
 	bool faulted;
 };
 
-/* Settle a run.  Returns how many claims are counted no more. */
-static unsigned int mye_lane_settle_each(struct mye_settling *s)
+/*
+ * Settle claims at the head of the list, those that came from this lane, but not
+ * too many, as others wait for the lock.  What goes to the front is not torn
+ * apart.  Returns how many claims are counted no more.
+ */
+static unsigned int mye_lane_settle_each(struct mye_lane *lane,
+					 struct list_head *claims,
+					 struct mye_settling *s)
 {
-	unsigned int requeued = 0, counted = 0;
+	unsigned int requeued = 0, counted = 0, n = 0;
 	struct mye_watch *w, *next;
 	int state;
 
-	list_for_each_entry_safe(w, next, &s->run, node) {
+	list_for_each_entry_safe(w, next, claims, node) {
+		if (w->lane != lane || (n++ >= MYE_SETTLE_MAX && !s->front &&
+					w->verdict != MYE_FRONT))
+			break;
 		counted += w->counted;
 		if (w->verdict == MYE_DROP && !mye_lane_settle_drop(w))
 			continue;
@@ -318,12 +307,15 @@ static unsigned int mye_lane_settle_each(struct mye_settling *s)
 		if (!s->front)
 			s->front = w;
 	}
+	list_cut_before(&s->run, claims, &w->node);
 	s->requeued += requeued;
 	return counted;
 }
 
 /* Model: settle_run in lane.pml. */
-static void mye_lane_settle_run(struct mye_lane *lane, struct mye_settling *s)
+static void mye_lane_settle_run(struct mye_lane *lane,
+				struct list_head *claims,
+				struct mye_settling *s)
 {
 	unsigned int before = s->requeued;
 	LIST_HEAD(back);
@@ -333,29 +325,18 @@ static void mye_lane_settle_run(struct mye_lane *lane, struct mye_settling *s)
 	if (!llist_empty(&lane->inbox))
 		mye_lane_drain(lane);
 	mye_lane_change(lane);
-	WRITE_ONCE(lane->claims, lane->claims - mye_lane_settle_each(s));
+	WRITE_ONCE(lane->claims,
+		   lane->claims - mye_lane_settle_each(lane, claims, s));
 	if (s->front) {
 		list_cut_before(&back, &s->run, &s->front->node);
-		list_splice_init(&s->run, &lane->fifo);
+		list_splice(&s->run, &lane->fifo);
 		list_splice_tail(&back, &lane->fifo);
 	} else {
-		list_splice_tail_init(&s->run, &lane->fifo);
+		list_splice_tail(&s->run, &lane->fifo);
 	}
 	WRITE_ONCE(lane->len, lane->len + s->requeued - before);
 	mye_lane_changed(lane);
 	mutex_unlock(&lane->lock);
-}
-
-/* Many claims, or many lanes: a run at a time. */
-static noinline void mye_lane_settle_runs(struct list_head *claims,
-					  struct mye_settling *s)
-{
-	while (!list_empty(claims)) {
-		mye_lane_cut_run(claims, &s->run);
-		mye_lane_settle_run(list_first_entry(&s->run, struct mye_watch,
-						     node)->lane, s);
-		cond_resched();
-	}
 }
 
 static void mye_lane_put_orphans(struct list_head *orphans)
@@ -390,30 +371,24 @@ static void mye_lane_settled(struct mye_instance *inst, unsigned int requeued)
  */
 void mye_lane_settle(struct mye_instance *inst, struct mye_claims *claims)
 {
-	struct mye_settling s = {
-		.run = LIST_HEAD_INIT(s.run),
-		.orphans = LIST_HEAD_INIT(s.orphans),
-	};
+	struct mye_settling s = { .orphans = LIST_HEAD_INIT(s.orphans) };
+	struct mye_watch *w;
 
 	if (claims->edges)
 		mye_lane_settle_unlocked(&claims->list);
+	claims->edges = false;
 	if (list_empty(&claims->list))
-		goto out;
-	/* Lanes do not become fewer: a claim of before is from this one, too. */
-	if (claims->nr <= MYE_SETTLE_MAX && READ_ONCE(inst->nr_lanes) == 1) {
-		list_splice_init(&claims->list, &s.run);
-		mye_lane_settle_run(&inst->lane0, &s);
-	} else {
-		mye_lane_settle_runs(&claims->list, &s);
-	}
+		return;
+	do {
+		w = list_first_entry(&claims->list, struct mye_watch, node);
+		mye_lane_settle_run(w->lane, &claims->list, &s);
+		cond_resched();
+	} while (!list_empty(&claims->list));
 	mye_lane_settled(inst, s.requeued);
 	/* Edges that come back after all: nobody who polled could see them. */
 	if (s.faulted)
 		mye_wake_pollers(inst, 0);
 	mye_lane_put_orphans(&s.orphans);
-out:
-	claims->nr = 0;
-	claims->edges = false;
 }
 
 /**

@@ -200,7 +200,7 @@
 #define MYE_PRIVATE	(EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
 
 /* Watches claimed at once; they live on the stack of the pass. */
-#define MYE_BATCH	16
+#define MYE_BATCH	32
 
 /* A chain of instances may have this many links, 5 instances. */
 #define MYE_MAX_NESTS	4
@@ -433,12 +433,10 @@ static inline struct mye_nest *mye_watch_nest(struct mye_watch *w)
 /**
  * struct mye_claims - watches that one thread has claimed
  * @list: by mye_watch.node
- * @nr: how many
  * @edges: some are not counted (mye_watch.counted)
  */
 struct mye_claims {
 	struct list_head list;
-	unsigned int nr;
 	bool edges;
 };
 

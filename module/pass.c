@@ -181,23 +181,19 @@ static noinline __poll_t mye_ask_again(struct mye_asker *asker,
  * or to half of each.
  * Model: evaluate in wait.pml.
  */
-static __always_inline void mye_evaluate(struct mye_asker *asker,
-					 struct mye_watch *w,
-					 struct mye_claim *c)
+static __always_inline __poll_t mye_evaluate(struct mye_asker *asker,
+					     struct mye_watch *w,
+					     struct mye_claim *c)
 {
-	u32 seq = smp_load_acquire(&w->seq);	/* mye_mod_set() */
-	__poll_t mask = READ_ONCE(w->mask);
-	u64 data = READ_ONCE(w->data);
-	__poll_t revents = mye_ask(asker, w, mask);
-
 	c->watch = w;
-	c->data = data;
-	c->seq = seq;
-	c->mask = mask;
+	c->seq = smp_load_acquire(&w->seq);	/* mye_mod_set() */
+	c->mask = READ_ONCE(w->mask);
+	c->data = READ_ONCE(w->data);
+	c->revents = mye_ask(asker, w, c->mask);
 	smp_rmb();	/* mye_mod_set() */
-	if (unlikely((seq & 1) || READ_ONCE(w->seq) != seq))
-		revents = mye_ask_again(asker, c);
-	c->revents = revents;
+	if (unlikely((c->seq & 1) || READ_ONCE(w->seq) != c->seq))
+		c->revents = mye_ask_again(asker, c);
+	return c->revents;
 }
 
 /*
@@ -214,12 +210,12 @@ static unsigned int mye_pass_evaluate(struct mye_pass_state *pass,
 	list_for_each_entry_continue(w, &pass->claims.list, node) {
 		if (mye_pm_active(w))
 			pass->awake |= __mye_pm_claimed(w, !pass->awake);
-		mye_evaluate(&pass->asker, w, c);
-		w->verdict = MYE_DROP;
-		if (!c->revents)
+		if (!mye_evaluate(&pass->asker, w, c)) {
+			w->verdict = MYE_DROP;
 			continue;
-		if (!(c->mask & (EPOLLET | EPOLLONESHOT)))
-			w->verdict = MYE_BACK;
+		}
+		w->verdict = c->mask & (EPOLLET | EPOLLONESHOT) ? MYE_DROP :
+								 MYE_BACK;
 		if (c->mask & EPOLLONESHOT)
 			pass->shots = true;
 		c++;
@@ -360,8 +356,7 @@ static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane,
 
 		w = list_first_entry(&claims.list, struct mye_watch, node);
 		awake = mye_pm_active(w) && __mye_pm_claimed(w, true);
-		mye_evaluate(&asker, w, &c);
-		w->verdict = c.revents ? MYE_FRONT : MYE_DROP;
+		w->verdict = mye_evaluate(&asker, w, &c) ? MYE_FRONT : MYE_DROP;
 		mye_lane_settle(inst, &claims);
 		if (awake)
 			mye_pm_pass_done(inst);
