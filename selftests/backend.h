@@ -37,6 +37,9 @@
  * struct backend - one of the two epolls
  * @name: "native" or "myepoll"
  * @ours: it is the module
+ * @plain: its calls are bare ioctls: what the VFS refuses is not put right
+ * @both: it takes native instances, too
+ * @fixed_sigset: its pwait functions have no sigsetsize
  * @create: epoll_create1(flags); myepoll: MYEPOLL_IOC_CREATE on /dev/myepoll
  * @ctl: epoll_ctl
  * @wait: epoll_wait, timeout in milliseconds, negative for ever
@@ -46,6 +49,9 @@
 struct backend {
 	const char *name;
 	bool ours;
+	bool plain;
+	bool both;
+	bool fixed_sigset;
 	int (*create)(int flags);
 	int (*ctl)(int epfd, int op, int fd, struct epoll_event *event);
 	int (*wait)(int epfd, struct epoll_event *events, int maxevents,
@@ -203,6 +209,7 @@ static const struct backend backend_native __attribute__((unused)) = {
 static const struct backend backend_myepoll __attribute__((unused)) = {
 	.name = "myepoll",
 	.ours = true,
+	.plain = true,
 	.create = ours_create,
 	.ctl = ours_ctl,
 	.wait = ours_wait,

@@ -45,8 +45,8 @@ static int create_from(const struct backend *be, int donor, int flags)
 {
 	struct myepoll_create create = { .flags = flags };
 
-	return be->ours ? ioctl(donor, MYEPOLL_IOC_CREATE, &create) :
-			  be->create(flags);
+	return be->plain ? ioctl(donor, MYEPOLL_IOC_CREATE, &create) :
+			   be->create(flags);
 }
 
 TEST_F(create, no_flags_means_no_cloexec)

@@ -147,7 +147,7 @@ TEST_F(ctl, epfd_that_is_only_a_path_is_ebadf)
 
 TEST_F(ctl, closed_epfd_and_bad_event)
 {
-	int err = variant->be->ours ? EBADF : EFAULT;
+	int err = variant->be->plain ? EBADF : EFAULT;
 
 	EXPECT_ERR(err, variant->be->ctl(self->closed, EPOLL_CTL_ADD, self->rd,
 					 NULL));
@@ -156,7 +156,7 @@ TEST_F(ctl, closed_epfd_and_bad_event)
 TEST_F(ctl, epfd_that_is_no_instance)
 {
 	const struct backend *be = variant->be;
-	int err = be->ours ? ENOTTY : EINVAL;
+	int err = be->plain ? ENOTTY : EINVAL;
 	int sock = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	ASSERT_LE(0, sock);
@@ -171,11 +171,11 @@ TEST_F(ctl, epfd_that_is_no_instance_comes_after_fd)
 {
 	const struct backend *be = variant->be;
 
-	EXPECT_ERR(be->ours ? ENOTTY : EFAULT,
+	EXPECT_ERR(be->plain ? ENOTTY : EFAULT,
 		   be->ctl(self->wr, EPOLL_CTL_ADD, self->rd, NULL));
-	EXPECT_ERR(be->ours ? ENOTTY : EBADF,
+	EXPECT_ERR(be->plain ? ENOTTY : EBADF,
 		   xadd(be, self->wr, self->closed, EPOLLIN, 0));
-	EXPECT_ERR(be->ours ? ENOTTY : EPERM,
+	EXPECT_ERR(be->plain ? ENOTTY : EPERM,
 		   xadd(be, self->wr, self->file, EPOLLIN, 0));
 }
 
@@ -187,8 +187,9 @@ TEST_F(ctl, epfd_of_the_other_epoll)
 	struct epoll_event ev;
 
 	ASSERT_LE(0, native);
-	if (!be->ours) {
+	if (!be->ours || be->both) {
 		EXPECT_EQ(0, xadd(be, native, self->wr, EPOLLOUT, 0));
+		EXPECT_EQ(1, wait0(&backend_native, native, &ev, 1));
 		return;
 	}
 	EXPECT_ERR(EINVAL, xadd(&backend_native, self->ep, self->wr, EPOLLOUT, 0));

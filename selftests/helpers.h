@@ -29,7 +29,8 @@
 #define POISON32 0xa5a5a5a5U
 #define POISON64 0xa5a5a5a5a5a5a5a5ULL
 
-/* Run every test of the fixture on both epolls. */
+/* Run every test of the fixture on both epolls, or on what lib/tests/ has. */
+#ifndef BACKEND_VARIANTS
 #define BACKEND_VARIANTS(fixture)				\
 	FIXTURE_VARIANT(fixture)				\
 	{							\
@@ -43,6 +44,7 @@
 	{							\
 		.be = &backend_myepoll,				\
 	}
+#endif
 
 /*
  * Returns 1 if tests on @be are to be skipped, else 0.  A missing module is no

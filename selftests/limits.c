@@ -49,8 +49,8 @@ static int instance_with_limit(const struct backend *be,
 
 	if (root_ep < 0 || become(UID_A))
 		return -1;
-	ep = be->ours ? ioctl(root_ep, MYEPOLL_IOC_CREATE, &create) :
-			be->create(EPOLL_CLOEXEC);
+	ep = be->plain ? ioctl(root_ep, MYEPOLL_IOC_CREATE, &create) :
+			 be->create(EPOLL_CLOEXEC);
 	close(root_ep);
 	if (become(0) || sysctl_set(saved, watch_limit_path(be), limit))
 		return -1;

@@ -216,7 +216,7 @@ TEST_F(wait, closed_epfd_is_ebadf)
 TEST_F(wait, epfd_that_is_no_instance)
 {
 	const struct backend *be = variant->be;
-	int err = be->ours ? ENOTTY : EINVAL;
+	int err = be->plain ? ENOTTY : EINVAL;
 	int file = memfd_create("wait", 0);
 	struct epoll_event ev;
 
@@ -233,7 +233,7 @@ TEST_F(wait, closed_epfd_and_bad_maxevents)
 
 	errno = 0;
 	EXPECT_EQ(-1, be->wait(-1, &ev, 0, 0));
-	EXPECT_TRUE(errno == EBADF || (!be->ours && errno == EINVAL))
+	EXPECT_TRUE(errno == EBADF || (!be->plain && errno == EINVAL))
 		TH_LOG("errno %d", errno);
 }
 
@@ -242,9 +242,9 @@ TEST_F(wait, arguments_come_before_the_kind_of_epfd)
 	const struct backend *be = variant->be;
 	struct epoll_event ev;
 
-	EXPECT_ERR(be->ours ? ENOTTY : EINVAL,
+	EXPECT_ERR(be->plain ? ENOTTY : EINVAL,
 		   be->wait(self->fd[0], &ev, 0, 0));
-	EXPECT_ERR(be->ours ? ENOTTY : EFAULT,
+	EXPECT_ERR(be->plain ? ENOTTY : EFAULT,
 		   be->wait(self->fd[0], KERNEL_RANGE, 1, 0));
 }
 
@@ -320,8 +320,10 @@ TEST_F(wait, mask_and_closed_epfd)
 	struct epoll_event ev;
 	sigset_t mask;
 
+	if (be->fixed_sigset)
+		SKIP(return, "these functions have no size of the mask");
 	sigemptyset(&mask);
-	EXPECT_ERR(be->ours ? EBADF : EINVAL,
+	EXPECT_ERR(be->plain ? EBADF : EINVAL,
 		   be->pwait(-1, &ev, 1, 0, &mask, 7));
 }
 

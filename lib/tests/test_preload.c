@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The preload library: whose descriptors are whose, what a call costs, and where
+ * it must work: after fork, exec, dup, in messages, threads and signal handlers.
+ * That calls behave as epoll's do is told by the programs preload-*.
+ */
+#define _GNU_SOURCE
+#include "preload_self.h"
+
+#include <fcntl.h>
+#include <pty.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/user.h>
+
+#include "kselftest_harness.h"
+#include "helpers.h"
+#include "fdpass.h"
+#include "raw.h"
+#include "proc.h"
+
+extern int early_instance, early_wait;
+
+/* A native instance, whoever else stands in for libc. */
+static int native_instance(void)
+{
+	return raw_syscall3(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0);
+}
+
+static int add(int ep, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event event = { .events = events, .data.u64 = data };
+
+	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event);
+}
+
+FIXTURE(preload)
+{
+	int ep;		/* ours */
+	int native;
+	int efd;	/* an eventfd that can be read */
+	int idle;	/* one that cannot */
+};
+
+FIXTURE_SETUP(preload)
+{
+	self->ep = epoll_create1(EPOLL_CLOEXEC);
+	self->native = native_instance();
+	self->efd = eventfd(1, EFD_CLOEXEC);
+	self->idle = eventfd(0, EFD_CLOEXEC);
+	ASSERT_TRUE(is_link(self->ep, OURS));
+	ASSERT_TRUE(is_link(self->native, NATIVE));
+	ASSERT_LE(0, self->efd);
+	ASSERT_LE(0, self->idle);
+}
+
+FIXTURE_TEARDOWN(preload)
+{
+}
+
+TEST_F(preload, every_way_to_create_makes_ours)
+{
+	EXPECT_TRUE(is_link(epoll_create(1), OURS));
+	EXPECT_TRUE(is_link(epoll_create1(0), OURS));
+	EXPECT_TRUE(is_link(epoll_create1(EPOLL_CLOEXEC), OURS));
+	EXPECT_TRUE(is_link(syscall(SYS_epoll_create, 1), OURS));
+	EXPECT_TRUE(is_link(syscall(SYS_epoll_create1, 0), OURS));
+}
+
+TEST_F(preload, create_refuses_what_epoll_refuses)
+{
+	EXPECT_ERR(EINVAL, epoll_create(0));
+	EXPECT_ERR(EINVAL, epoll_create(-1));
+	EXPECT_ERR(EINVAL, epoll_create1(EPOLL_CLOEXEC | 1));
+	EXPECT_ERR(EINVAL, syscall(SYS_epoll_create, 0));
+	EXPECT_ERR(EINVAL, syscall(SYS_epoll_create1, O_NONBLOCK));
+}
+
+TEST_F(preload, create_takes_the_lowest_number_and_no_other)
+{
+	int hole = dup(self->efd), next = dup(self->efd);
+	int before;
+
+	ASSERT_LT(hole, next);
+	ASSERT_EQ(0, close(hole));
+	before = count_descriptors();
+	EXPECT_EQ(hole, epoll_create1(0));
+	EXPECT_EQ(before + 1, count_descriptors());
+	EXPECT_EQ(0, fcntl(hole, F_GETFD));
+	EXPECT_EQ(O_RDWR, fcntl(hole, F_GETFL) & (O_ACCMODE | O_NONBLOCK));
+	ASSERT_EQ(0, close(hole));
+	EXPECT_EQ(hole, epoll_create1(EPOLL_CLOEXEC));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(hole, F_GETFD));
+}
+
+/* With room for one descriptor, that one is the opened node. */
+TEST_F(preload, create_needs_room_for_one_descriptor_only)
+{
+	struct rlimit files = { 0, 1024 };
+	int room = dup(self->efd), flags;
+
+	files.rlim_cur = room + 1;
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
+	EXPECT_ERR(EMFILE, epoll_create1(0));
+	for (flags = 0; flags <= EPOLL_CLOEXEC; flags += EPOLL_CLOEXEC) {
+		ASSERT_EQ(0, close(room));
+		EXPECT_EQ(room, epoll_create1(flags));
+		EXPECT_TRUE(is_link(room, MYEPOLL_DEVICE));
+		EXPECT_EQ(flags ? FD_CLOEXEC : 0, fcntl(room, F_GETFD));
+		EXPECT_EQ(0, add(room, self->efd, EPOLLIN, 0));
+	}
+}
+
+TEST_F(preload, native_instances_work_as_before)
+{
+	struct timespec zero = { 0 };
+	struct epoll_event ev;
+	sigset_t none;
+
+	sigemptyset(&none);
+	EXPECT_EQ(0, add(self->native, self->efd, EPOLLIN, 5));
+	EXPECT_ERR(EEXIST, add(self->native, self->efd, EPOLLIN, 5));
+	EXPECT_EQ(1, epoll_wait(self->native, &ev, 1, -1));
+	EXPECT_EQ(5U, ev.data.u64);
+	EXPECT_EQ(1, epoll_pwait(self->native, &ev, 1, -1, &none));
+	EXPECT_EQ(1, epoll_pwait2(self->native, &ev, 1, &zero, &none));
+	EXPECT_EQ(1, syscall(SYS_epoll_wait, self->native, &ev, 1, -1));
+	EXPECT_EQ(1, syscall(SYS_epoll_pwait, self->native, &ev, 1, -1, &none, 8));
+	EXPECT_EQ(1, syscall(SYS_epoll_pwait2, self->native, &ev, 1, &zero, &none, 8));
+	EXPECT_EQ(0, syscall(SYS_epoll_ctl, self->native, EPOLL_CTL_DEL, self->efd, 0));
+	EXPECT_EQ(0, epoll_wait(self->native, &ev, 1, 0));
+	EXPECT_ERR(ENOENT, epoll_ctl(self->native, EPOLL_CTL_DEL, self->efd, NULL));
+}
+
+TEST_F(preload, native_in_ours_is_eloop_and_ours_in_native_works)
+{
+	struct epoll_event ev;
+
+	EXPECT_ERR(ELOOP, add(self->ep, self->native, EPOLLIN, 0));
+	EXPECT_ERR(ELOOP, syscall(SYS_epoll_ctl, self->ep, EPOLL_CTL_ADD, self->native,
+				  &(struct epoll_event){ .events = EPOLLIN }));
+	EXPECT_EQ(0, add(self->native, self->ep, EPOLLIN, 6));
+	EXPECT_EQ(0, add(self->ep, self->efd, EPOLLIN, 7));
+	EXPECT_EQ(1, epoll_wait(self->native, &ev, 1, -1));
+	EXPECT_EQ(6U, ev.data.u64);
+}
+
+TEST_F(preload, success_leaves_errno_alone)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int each[] = { self->ep, self->native };
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		errno = 4711;
+		EXPECT_EQ(0, epoll_ctl(each[i], EPOLL_CTL_ADD, self->efd, &ev));
+		EXPECT_EQ(1, epoll_wait(each[i], &ev, 1, -1));
+		EXPECT_EQ(1, epoll_pwait(each[i], &ev, 1, -1, NULL));
+		EXPECT_EQ(1, epoll_pwait2(each[i], &ev, 1, NULL, NULL));
+		EXPECT_EQ(1, syscall(SYS_epoll_wait, each[i], &ev, 1, -1));
+		EXPECT_EQ(0, syscall(SYS_epoll_ctl, each[i], EPOLL_CTL_DEL, self->efd, 0));
+		EXPECT_EQ(4711, errno);
+	}
+	EXPECT_LE(0, epoll_create1(0));
+	EXPECT_LE(0, syscall(SYS_getpid));
+	EXPECT_EQ(4711, errno);
+}
+
+/* ---- files that are no instance: native's answer, argument by argument ---- */
+
+static int hung_up_tty(void)
+{
+	int master, slave;
+
+	if (openpty(&master, &slave, NULL, NULL, NULL))
+		return -1;
+	close(master);
+	return slave;
+}
+
+static int tty(void)
+{
+	int master, slave;
+
+	return openpty(&master, &slave, NULL, NULL, NULL) ? -1 : slave;
+}
+
+static int pipe_end(void)
+{
+	int fds[2];
+
+	return pipe(fds) ? -1 : fds[0];
+}
+
+static int numbered(int which)
+{
+	switch (which) {
+	case 0: return -1;
+	case 1: return 1000;
+	case 2: return open("/", O_PATH | O_CLOEXEC);
+	case 3: return open("/", O_RDONLY | O_CLOEXEC);
+	case 4: return open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	case 5: return open("/dev/null", O_RDWR | O_CLOEXEC);
+	case 6: return memfd_create("file", MFD_CLOEXEC);
+	case 7: return tty();
+	case 8: return hung_up_tty();
+	case 9: return pipe_end();
+	case 10: return eventfd(0, EFD_CLOEXEC);
+	case 11: return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	case 12: return inotify_init1(IN_CLOEXEC);
+	case 13: return socket(AF_UNIX, SOCK_STREAM, 0);
+	case 14: return socket(AF_INET, SOCK_STREAM, 0);
+	case 15: return socket(AF_INET6, SOCK_DGRAM, 0);
+	case 16: return socket(AF_NETLINK, SOCK_RAW, 0);
+	case 17: return open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	case 18: return open("/proc/mounts", O_RDONLY | O_CLOEXEC);
+	case 19: return open("/dev/kmsg", O_RDONLY | O_CLOEXEC);
+	case 20: return open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	case 21: return native_instance();
+	default: return -2;
+	}
+}
+
+/* @libc is what a call of libc returned: the same as the system call? */
+static bool same_answer(long libc, int err, long native)
+{
+	return libc == -1 ? native == -err : libc == native;
+}
+
+#define EXPECT_SAME(libc, native) do {					\
+	long libc_ret = (libc);						\
+	int libc_err = errno;						\
+	long native_ret = (native);					\
+	EXPECT_TRUE(same_answer(libc_ret, libc_err, native_ret))	\
+		TH_LOG("kind %d: %s: %ld (errno %d), native %ld",	\
+		       kind, #libc, libc_ret, libc_err, native_ret);	\
+} while (0)
+
+static void compare_ctl(struct __test_metadata *_metadata, int kind, int ep,
+			const int *fds, size_t nr)
+{
+	static const int ops[] = { EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, 0, 77 };
+	struct epoll_event ok = { .events = EPOLLIN };
+	struct epoll_event *events[] = { &ok, NULL, (void *)-4096L };
+	size_t op, fd, ev;
+
+	for (op = 0; op < ARRAY_SIZE(ops); op++)
+		for (fd = 0; fd < nr; fd++)
+			for (ev = 0; ev < 3; ev++) {
+				raw_syscall4(SYS_epoll_ctl, ep, EPOLL_CTL_DEL, fds[fd], 0);
+				EXPECT_SAME(epoll_ctl(ep, ops[op], fds[fd], events[ev]),
+					    (raw_syscall4(SYS_epoll_ctl, ep, EPOLL_CTL_DEL,
+							  fds[fd], 0),
+					     raw_syscall4(SYS_epoll_ctl, ep, ops[op], fds[fd],
+							  (long)events[ev])));
+			}
+}
+
+static void compare_wait(struct __test_metadata *_metadata, int kind, int ep)
+{
+	static const int max[] = { 0, -1, 1, INT_MAX };
+	struct epoll_event ev;
+	struct epoll_event *events[] = { &ev, (void *)-4096L };
+	struct timespec bad = { .tv_nsec = -1 }, zero = { 0 };
+	sigset_t *hole = (void *)-4096L;
+	size_t m, e;
+
+	for (m = 0; m < ARRAY_SIZE(max); m++)
+		for (e = 0; e < 2; e++) {
+			EXPECT_SAME(epoll_wait(ep, events[e], max[m], 0),
+				    raw_syscall4(SYS_epoll_wait, ep, (long)events[e], max[m], 0));
+			EXPECT_SAME(epoll_pwait(ep, events[e], max[m], 0, hole),
+				    raw_syscall6(SYS_epoll_pwait, ep, (long)events[e], max[m], 0,
+						 (long)hole, 8));
+			EXPECT_SAME(epoll_pwait2(ep, events[e], max[m], &bad, hole),
+				    raw_syscall6(SYS_epoll_pwait2, ep, (long)events[e], max[m],
+						 (long)&bad, (long)hole, 8));
+			EXPECT_SAME(epoll_pwait2(ep, events[e], max[m], &zero, NULL),
+				    raw_syscall6(SYS_epoll_pwait2, ep, (long)events[e], max[m],
+						 (long)&zero, 0, 8));
+		}
+}
+
+TEST_F(preload, other_files_answer_as_without_the_library)
+{
+	int fds[] = { self->efd, -1, open("/", O_RDONLY | O_CLOEXEC) };
+	int kind, ep;
+
+	for (kind = 0; (ep = numbered(kind)) != -2; kind++) {
+		ASSERT_TRUE(ep >= 0 || kind == 0)
+			TH_LOG("kind %d: %s", kind, strerror(errno));
+		compare_ctl(_metadata, kind, ep, fds, ARRAY_SIZE(fds));
+		compare_wait(_metadata, kind, ep);
+		if (kind > 1)
+			close(ep);
+	}
+	EXPECT_EQ(22, kind);
+}
+
+/* ---- what a call costs: the child's system calls, seen by its tracer ---- */
+
+static void costly_calls(int ep, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	raw_syscall3(SYS_getppid, 0, 0, 0);
+	epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+	epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
+	epoll_ctl(ep, EPOLL_CTL_MOD, fd, &ev);
+	epoll_wait(ep, &ev, 1, 0);
+	epoll_pwait(ep, &ev, 1, -1, NULL);
+	epoll_pwait2(ep, &ev, 1, NULL, NULL);
+	syscall(SYS_epoll_wait, ep, &ev, 1, 0);
+	epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+	raw_syscall3(SYS_getppid, 0, 0, 0);
+}
+
+#define COSTLY_CALLS 8
+
+/* How many system calls between the two of getppid(); -1 if it goes wrong */
+static int count_calls(int ep, int fd)
+{
+	struct user_regs_struct regs;
+	int status, marks = 0, count = 0;
+	bool enter = true;
+	pid_t pid = fork();
+
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		costly_calls(ep, fd);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
+		return -1;
+	while (marks < 2) {
+		if (ptrace(PTRACE_SYSCALL, pid, 0, 0) ||
+		    waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status) ||
+		    ptrace(PTRACE_GETREGS, pid, 0, &regs))
+			return -1;
+		if (regs.orig_rax == SYS_getppid)
+			marks += enter;
+		else if (marks)
+			count += enter;
+		enter = !enter;
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return count;
+}
+
+/* The stop signal of the child comes first, so entries and exits alternate. */
+TEST_F(preload, a_call_is_one_system_call_on_ours_and_two_on_native)
+{
+	EXPECT_EQ(COSTLY_CALLS, count_calls(self->ep, self->efd));
+	EXPECT_EQ(2 * COSTLY_CALLS, count_calls(self->native, self->efd));
+}
+
+/* ---- where descriptors go ---- */
+
+TEST_F(preload, duplicates_are_ours)
+{
+	struct epoll_event ev;
+	int copy[] = { dup(self->ep), dup2(self->ep, 200), fcntl(self->ep, F_DUPFD, 300) };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(copy); i++) {
+		EXPECT_EQ(0, add(copy[i], self->efd, EPOLLIN, i));
+		EXPECT_EQ(1, epoll_wait(self->ep, &ev, 1, -1));
+		EXPECT_EQ(i, ev.data.u64);
+		EXPECT_EQ(0, epoll_ctl(self->ep, EPOLL_CTL_DEL, self->efd, NULL));
+	}
+	/* The number of an instance of ours, and a native one takes its place. */
+	EXPECT_EQ(200, dup2(self->native, 200));
+	EXPECT_EQ(0, add(200, self->efd, EPOLLIN, 9));
+	EXPECT_EQ(1, epoll_wait(self->native, &ev, 1, -1));
+}
+
+TEST_F(preload, child_shares_the_instance)
+{
+	struct epoll_event ev;
+	pid_t child = fork();
+	int status;
+
+	if (!child)
+		_exit(add(self->ep, self->efd, EPOLLIN, 8) ||
+		      !is_link(epoll_create1(0), OURS));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(1, epoll_wait(self->ep, &ev, 1, -1));
+	EXPECT_EQ(8U, ev.data.u64);
+}
+
+TEST_F(preload, instances_pass_in_messages)
+{
+	int sock[2], ours, native, status;
+	struct epoll_event ev;
+	pid_t child;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sock));
+	ASSERT_EQ(0, add(self->ep, self->efd, EPOLLIN, 1));
+	ASSERT_EQ(0, add(self->native, self->efd, EPOLLIN, 2));
+	child = fork();
+	if (!child) {
+		ours = receive_fd(sock[1]);
+		native = receive_fd(sock[1]);
+		_exit(epoll_wait(ours, &ev, 1, -1) != 1 || ev.data.u64 != 1 ||
+		      epoll_wait(native, &ev, 1, -1) != 1 || ev.data.u64 != 2);
+	}
+	EXPECT_EQ(0, send_fd(sock[0], self->ep));
+	EXPECT_EQ(0, send_fd(sock[0], self->native));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+/* ---- signals ---- */
+
+static int handler_ep, handler_fd, handler_ret, handler_errno;
+
+static void use_epoll(int sig)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int fresh = epoll_create1(0);
+
+	handler_errno = errno;
+	handler_ret = epoll_wait(handler_ep, &ev, 1, 0);
+	if (fresh < 0 || epoll_ctl(handler_ep, EPOLL_CTL_ADD, handler_fd, &ev))
+		handler_ret = -2;
+	close(fresh);
+}
+
+static void *interrupt(void *arg)
+{
+	pthread_t target = *(pthread_t *)arg;
+
+	pthread_kill(target, SIGUSR1);
+	return NULL;
+}
+
+/* Whatever SA_RESTART says: as epoll_wait(2). */
+TEST_F(preload, handler_may_use_epoll_and_interrupts_the_wait)
+{
+	struct sigaction act = { .sa_handler = use_epoll, .sa_flags = SA_RESTART };
+	pthread_t self_thread = pthread_self(), thread;
+	sigset_t block, none;
+	struct epoll_event ev;
+
+	handler_ep = self->ep;
+	handler_fd = self->efd;
+	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
+	sigemptyset(&none);
+	sigemptyset(&block);
+	sigaddset(&block, SIGUSR1);
+	ASSERT_EQ(0, pthread_sigmask(SIG_BLOCK, &block, NULL));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, interrupt, &self_thread));
+	EXPECT_ERR(EINTR, epoll_pwait(self->ep, &ev, 1, -1, &none));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, handler_ret);
+	EXPECT_EQ(1, epoll_wait(self->ep, &ev, 1, 0));
+}
+
+/* ---- threads ---- */
+
+#define NR_THREADS 8
+#define ROUNDS 200
+
+static void *churn(void *arg)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int fd = *(int *)arg;
+	int i, ep;
+	pid_t pid;
+
+	for (i = 0; i < ROUNDS; i++) {
+		ep = epoll_create1(EPOLL_CLOEXEC);
+		if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) ||
+		    epoll_wait(ep, &ev, 1, -1) != 1 || close(ep))
+			return "a call failed";
+		if (i % 50)
+			continue;
+		/* The other threads are in the middle of anything. */
+		pid = fork();
+		if (!pid) {
+			ep = epoll_create1(0);
+			_exit(ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) ||
+			      epoll_wait(ep, &ev, 1, -1) != 1);
+		}
+		if (waitpid(pid, &ep, 0) != pid || ep)
+			return "a child failed";
+	}
+	return NULL;
+}
+
+TEST_F(preload, threads_and_their_children)
+{
+	pthread_t thread[NR_THREADS];
+	int before = count_descriptors();
+	void *failed;
+	int i;
+
+	for (i = 0; i < NR_THREADS; i++)
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, churn, &self->efd));
+	for (i = 0; i < NR_THREADS; i++) {
+		ASSERT_EQ(0, pthread_join(thread[i], &failed));
+		EXPECT_EQ(NULL, failed)
+			TH_LOG("%s", (char *)failed);
+	}
+	EXPECT_EQ(before, count_descriptors());
+}
+
+/* ---- before constructors, and beside the library ---- */
+
+TEST_F(preload, constructors_that_come_first_get_ours)
+{
+	EXPECT_TRUE(is_link(early_instance, OURS));
+	EXPECT_EQ(0, early_wait);
+}
+
+TEST_F(preload, other_system_calls_get_six_arguments)
+{
+	char text[] = "six", *map;
+	int file = memfd_create("six", 0);
+
+	ASSERT_EQ(0, ftruncate(file, 8192));
+	ASSERT_EQ(4, pwrite(file, text, 4, 4096));
+	map = (char *)syscall(SYS_mmap, NULL, 4096L, (long)PROT_READ, (long)MAP_SHARED,
+			      (long)file, 4096L);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_STREQ("six", map);
+	EXPECT_ERR(ENOSYS, syscall(5000));
+	EXPECT_ERR(ENOSYS, syscall(-1));
+	EXPECT_ERR(EBADF, syscall(SYS_close, -1));
+	EXPECT_EQ(getpid(), syscall(SYS_getpid));
+}
+
+static void on_another_stack(void)
+{
+	raw_syscall3(SYS_exit, 42, 0, 0);
+}
+
+/* The child returns to what lies on its own stack, as with libc's syscall(). */
+TEST_F(preload, child_on_another_stack_returns_there)
+{
+	static void *stack[4096] __attribute__((aligned(16)));
+	int status;
+	pid_t pid;
+
+	stack[4000] = on_another_stack;
+	pid = syscall(SYS_clone, CLONE_VM | SIGCHLD, &stack[4000], 0, 0, 0);
+	ASSERT_LT(0, pid);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(42, WEXITSTATUS(status));
+}
+
+/* ---- exec ---- */
+
+/* How a program of another kind sees an instance that was left open for it. */
+static int wait_in_new_program(const char *fd, bool preloaded)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (!preloaded)
+			unsetenv("LD_PRELOAD");
+		setenv("TEST_PRELOAD_WAIT", fd, 1);
+		execl("/proc/self/exe", "test_preload", (char *)NULL);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+/* Comes before preload_self(), which would not have it without the library. */
+static void __attribute__((constructor(101))) wait_and_exit(void)
+{
+	const char *fd = getenv("TEST_PRELOAD_WAIT");
+	struct epoll_event ev;
+
+	if (fd)
+		_exit(epoll_wait(atoi(fd), &ev, 1, 0) < 0 ? errno : ev.data.u64);
+}
+
+TEST_F(preload, instance_is_left_to_the_next_program)
+{
+	char number[16];
+	int ep = epoll_create1(0);
+
+	ASSERT_EQ(0, add(ep, self->efd, EPOLLIN, 77));
+	snprintf(number, sizeof(number), "%d", ep);
+	EXPECT_EQ(77, wait_in_new_program(number, true));
+	/* Without the library native epoll is asked, which does not know it. */
+	EXPECT_EQ(EINVAL, wait_in_new_program(number, false));
+}
+
+TEST_HARNESS_MAIN
