@@ -32,7 +32,7 @@ endif
 export V
 
 .DEFAULT_GOAL := all
-.PHONY: bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
+.PHONY: lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
 
 all: $(KDIR)/Makefile
 	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -57,6 +57,9 @@ help:
 	@echo "make bench-quick  the same in two minutes, less exact"
 	@echo "make vm         a shell in a VM with the module loaded"
 	@echo "make lint       style, sparse, extra warnings, scripts"
+	@echo "make lib        the libraries and the myepoll command"
+	@echo "make install    install them, headers, manual pages (PREFIX= LIBDIR= DESTDIR=)"
+	@echo "make uninstall  take them away again, with the same variables"
 	@echo "make load       insmod on this host (root), make unload: rmmod"
 	@echo "make setup      install the host packages that are missing (root)"
 	@echo "make clean      remove everything built (the cache stays)"
@@ -76,7 +79,17 @@ selftests: setup
 run: setup
 	$(Q)scripts/run-server
 
-check: selftests
+lib:
+	$(Q)$(MAKE) -C lib OUT=$(CURDIR)/$(BUILD)/lib
+
+lib-tests: selftests lib
+	$(Q)$(MAKE) -C lib/tests OUT=$(CURDIR)/$(BUILD)/selftests-lib LIB=$(CURDIR)/$(BUILD)/lib
+
+# PREFIX, LIBDIR, DESTDIR and the like come from the command line.
+install uninstall:
+	$(Q)$(MAKE) -C lib $@ OUT=$(CURDIR)/$(BUILD)/lib
+
+check: selftests lib-tests
 	$(Q)scripts/check $(VERBOSE) $(KERNEL_OPT) --timeout $(TEST_TIMEOUT) \
 		--vm-timeout $(CHECK_TIMEOUT) $(TESTS)
 

@@ -26,6 +26,7 @@ static long checked(int epfd, long ret)
 	switch (ret) {
 	case -ENOTTY:
 		return -EINVAL;
+	case -EBADF:
 	case -EINVAL:
 	case -EINTR:
 	case -EEXIST:

@@ -46,6 +46,21 @@ static inline int count_descriptors(void)
 	return count;
 }
 
+/* The directory of this program, for shell commands: $TEST_HERE */
+static inline int set_test_here(void)
+{
+	char here[4096] = "";
+	char *slash;
+
+	if (readlink("/proc/self/exe", here, sizeof(here) - 1) < 0)
+		return -1;
+	slash = strrchr(here, '/');
+	if (!slash)
+		return -1;
+	*slash = '\0';
+	return setenv("TEST_HERE", here, 1);
+}
+
 /*
  * Runs a shell command; its output goes to @text.  Returns its exit status, -1
  * if it was killed or could not be run.

@@ -15,9 +15,9 @@
 /* The creator with the library and @vars, both outputs together */
 #define creator(vars, words) \
 	output_of(self->text, sizeof(self->text),				\
-		  "cd $(dirname $(readlink /proc/%d/exe)) && "			\
+		  "cd \"$TEST_HERE\" && "					\
 		  "LD_PRELOAD=$PWD/libmyepoll-preload.so " vars			\
-		  " ./programs/creator " words " 2>&1", getpid())
+		  " ./programs/creator " words " 2>&1")
 
 #define SAID(why, what) "myepoll: " MYEPOLL_DEVICE ": " why "; " what "\n"
 #define MISSING "No such file or directory"
@@ -36,6 +36,7 @@ FIXTURE_SETUP(fallback)
 
 	if (geteuid())
 		SKIP(_exit(EXIT_SKIPPED), "needs root to move the device node");
+	ASSERT_EQ(0, set_test_here());
 	ASSERT_EQ(0, stat(MYEPOLL_DEVICE, &st));
 	self->mode = st.st_mode & 07777;
 	unsetenv("MYEPOLL_VERBOSE");
