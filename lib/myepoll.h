@@ -44,7 +44,8 @@ int myepoll_get_params(int epfd, struct myepoll_params *params) __THROW;
 int myepoll_set_params(int epfd, const struct myepoll_params *params) __THROW;
 
 /* The version of the library, as "1.2.3". */
-const char *myepoll_version(void) __THROW;
+const char *myepoll_version(void)
+	__THROW;
 
 __END_DECLS
 

@@ -96,7 +96,7 @@ static bool gains_privileges(int fd)
 	if (fstat(fd, &st))
 		return false;
 	if (((st.st_mode & S_ISUID) && st.st_uid != getuid()) ||
-	    ((st.st_mode & S_ISGID) && (st.st_mode & S_IXGRP) &&
+	    ((st.st_mode & S_ISGID) && (st.st_mode & 0010) &&
 	     st.st_gid != getgid()))
 		return true;
 	return geteuid() && fgetxattr(fd, "security.capability", NULL, 0) > 0;
@@ -147,15 +147,15 @@ const char *carried_reason(enum carried carried)
 	case CARRIED_YES:
 		return NULL;
 	case CARRIED_GO:
-		return "is a Go program: Go calls the kernel by itself, past libc, and gets native epoll";
+		return "is a Go program: its calls go past libc, it gets native epoll";
 	case CARRIED_STATIC:
-		return "is statically linked: nothing can be preloaded into it, it gets native epoll";
+		return "is statically linked: nothing is preloaded, it gets native epoll";
 	case CARRIED_OTHER_BITS:
-		return "is no 64-bit x86 program: the library is for those only, it gets native epoll";
+		return "is no 64-bit x86 program: it gets native epoll";
 	case CARRIED_OTHER_LIBC:
 		return "is not linked to glibc: the library cannot be loaded into it";
 	case CARRIED_PRIVILEGED:
-		return "gains privileges when it is started (set-user-ID or capabilities): nothing is preloaded into it, it gets native epoll";
+		return "gains privileges: nothing is preloaded, it gets native epoll";
 	case CARRIED_UNKNOWN:
 		return "cannot be examined; it may get native epoll";
 	}

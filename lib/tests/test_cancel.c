@@ -15,7 +15,6 @@
 #include "myepoll.h"
 #include "raw.h"
 
-
 static const struct timespec zero;
 
 static int way_wait(int ep, struct epoll_event *ev, bool ever)
@@ -48,16 +47,31 @@ static int way_lib_pwait2(int ep, struct epoll_event *ev, bool ever)
 	return myepoll_pwait2(ep, ev, 1, ever ? NULL : &zero, NULL);
 }
 
-FIXTURE(cancel)
-{
+/**
+ * struct scene - a thread that waits, and what became of it
+ * @ep: instance
+ * @efd: readable, not watched at first
+ * @tid: of the thread, once it is about to wait
+ * @go: it may begin
+ * @cleaned: its clean-up handler has run
+ * @ret: what a function returned
+ * @old: type of cancellation to have, and then the one it had
+ * @wait: how to wait
+ */
+struct scene {
 	int ep;
-	int efd;	/* readable, not watched */
+	int efd;
 	atomic_int tid;
 	atomic_bool go;
 	atomic_bool cleaned;
 	int ret;
 	int old;
 	int (*wait)(int ep, struct epoll_event *ev, bool ever);
+};
+
+FIXTURE(cancel)
+{
+	struct scene s;
 };
 
 FIXTURE_VARIANT(cancel)
@@ -78,13 +92,13 @@ FIXTURE_VARIANT_ADD(cancel, lib_pwait2) { .wait = way_lib_pwait2 };
 
 FIXTURE_SETUP(cancel)
 {
-	self->ep = variant->native ?
+	self->s.ep = variant->native ?
 		   (int)raw_syscall3(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0) :
 		   epoll_create1(EPOLL_CLOEXEC);
-	ASSERT_LE(0, self->ep);
-	self->efd = eventfd(1, EFD_CLOEXEC);
-	ASSERT_LE(0, self->efd);
-	self->wait = variant->wait;
+	ASSERT_LE(0, self->s.ep);
+	self->s.efd = eventfd(1, EFD_CLOEXEC);
+	ASSERT_LE(0, self->s.efd);
+	self->s.wait = variant->wait;
 }
 
 FIXTURE_TEARDOWN(cancel)
@@ -93,12 +107,12 @@ FIXTURE_TEARDOWN(cancel)
 
 static void cleanup(void *arg)
 {
-	FIXTURE_DATA(cancel) *self = arg;
+	struct scene *self = arg;
 
 	atomic_store(&self->cleaned, true);
 }
 
-static int add_ready(FIXTURE_DATA(cancel) *self)
+static int add_ready(struct scene *self)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 
@@ -107,7 +121,7 @@ static int add_ready(FIXTURE_DATA(cancel) *self)
 
 static void *sleeper(void *arg)
 {
-	FIXTURE_DATA(cancel) *self = arg;
+	struct scene *self = arg;
 	struct epoll_event ev;
 
 	pthread_cleanup_push(cleanup, self);
@@ -117,7 +131,7 @@ static void *sleeper(void *arg)
 	return NULL;
 }
 
-static void *start_sleeping(FIXTURE_DATA(cancel) *self, pthread_t *thread)
+static void *start_sleeping(struct scene *self, pthread_t *thread)
 {
 	if (pthread_create(thread, NULL, sleeper, self))
 		return "no thread";
@@ -131,17 +145,17 @@ TEST_F(cancel, a_sleeping_thread_is_cancelled)
 	pthread_t thread;
 	void *result;
 
-	ASSERT_EQ(NULL, start_sleeping(self, &thread));
+	ASSERT_EQ(NULL, start_sleeping(&self->s, &thread));
 	ASSERT_EQ(0, pthread_cancel(thread));
 	ASSERT_EQ(0, pthread_join(thread, &result));
 	EXPECT_EQ(PTHREAD_CANCELED, result);
-	EXPECT_TRUE(atomic_load(&self->cleaned));
+	EXPECT_TRUE(atomic_load(&self->s.cleaned));
 }
 
 /* Acts on what is pending, though there is an event and nothing to wait for. */
 static void *late(void *arg)
 {
-	FIXTURE_DATA(cancel) *self = arg;
+	struct scene *self = arg;
 	struct epoll_event ev;
 
 	pthread_cleanup_push(cleanup, self);
@@ -157,20 +171,20 @@ TEST_F(cancel, what_is_pending_acts_before_events)
 	pthread_t thread;
 	void *result;
 
-	ASSERT_EQ(0, add_ready(self));
-	self->ret = 4711;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, late, self));
+	ASSERT_EQ(0, add_ready(&self->s));
+	self->s.ret = 4711;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, late, &self->s));
 	ASSERT_EQ(0, pthread_cancel(thread));
-	atomic_store(&self->go, true);
+	atomic_store(&self->s.go, true);
 	ASSERT_EQ(0, pthread_join(thread, &result));
 	EXPECT_EQ(PTHREAD_CANCELED, result);
-	EXPECT_TRUE(atomic_load(&self->cleaned));
-	EXPECT_EQ(4711, self->ret);
+	EXPECT_TRUE(atomic_load(&self->s.cleaned));
+	EXPECT_EQ(4711, self->s.ret);
 }
 
 static void *immune(void *arg)
 {
-	FIXTURE_DATA(cancel) *self = arg;
+	struct scene *self = arg;
 	int old;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
@@ -182,20 +196,20 @@ TEST_F(cancel, not_where_it_is_disabled)
 	pthread_t thread;
 	void *result;
 
-	ASSERT_EQ(0, pthread_create(&thread, NULL, immune, self));
-	while (!atomic_load(&self->tid))
+	ASSERT_EQ(0, pthread_create(&thread, NULL, immune, &self->s));
+	while (!atomic_load(&self->s.tid))
 		breathe();
-	ASSERT_TRUE(wait_until_sleeping(self->tid, PATIENCE_MS));
+	ASSERT_TRUE(wait_until_sleeping(self->s.tid, PATIENCE_MS));
 	ASSERT_EQ(0, pthread_cancel(thread));
-	ASSERT_EQ(0, add_ready(self));
+	ASSERT_EQ(0, add_ready(&self->s));
 	ASSERT_EQ(0, pthread_join(thread, &result));
-	EXPECT_EQ(self, result);
-	EXPECT_EQ(1, self->ret);
+	EXPECT_EQ(&self->s, result);
+	EXPECT_EQ(1, self->s.ret);
 }
 
 static void *look_at_type(void *arg)
 {
-	FIXTURE_DATA(cancel) *self = arg;
+	struct scene *self = arg;
 	struct epoll_event ev;
 	int old;
 
@@ -213,11 +227,11 @@ TEST_F(cancel, type_is_afterwards_what_it_was)
 	size_t i;
 
 	for (i = 0; i < 2; i++) {
-		self->old = types[i];
-		ASSERT_EQ(0, pthread_create(&thread, NULL, look_at_type, self));
+		self->s.old = types[i];
+		ASSERT_EQ(0, pthread_create(&thread, NULL, look_at_type, &self->s));
 		ASSERT_EQ(0, pthread_join(thread, NULL));
-		EXPECT_EQ(0, self->ret);
-		EXPECT_EQ(types[i], self->old);
+		EXPECT_EQ(0, self->s.ret);
+		EXPECT_EQ(types[i], self->s.old);
 	}
 }
 
@@ -227,7 +241,7 @@ static void leave(void *arg)
 }
 
 /* The only thread there is: nobody else can have asked for it. */
-static int cancel_myself(FIXTURE_DATA(cancel) *self)
+static int cancel_myself(struct scene *self)
 {
 	struct epoll_event ev;
 
@@ -244,7 +258,7 @@ TEST_F(cancel, a_single_thread_cancels_itself)
 	pid_t pid = fork();
 
 	if (!pid)
-		_exit(cancel_myself(self));
+		_exit(cancel_myself(&self->s));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_TRUE(WIFEXITED(status));
 	EXPECT_EQ(42, WEXITSTATUS(status));
@@ -252,7 +266,7 @@ TEST_F(cancel, a_single_thread_cancels_itself)
 
 static void *no_points(void *arg)
 {
-	FIXTURE_DATA(cancel) *self = arg;
+	struct scene *self = arg;
 	struct epoll_event ev;
 
 	pthread_cleanup_push(cleanup, self);
@@ -271,14 +285,14 @@ TEST_F(cancel, no_other_function_is_a_point)
 	pthread_t thread;
 	void *result;
 
-	self->ret = 4711;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, no_points, self));
+	self->s.ret = 4711;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, no_points, &self->s));
 	ASSERT_EQ(0, pthread_cancel(thread));
-	atomic_store(&self->go, true);
+	atomic_store(&self->s.go, true);
 	ASSERT_EQ(0, pthread_join(thread, &result));
 	EXPECT_EQ(PTHREAD_CANCELED, result);
-	EXPECT_EQ(0, self->ret);
-	EXPECT_FALSE(atomic_load(&self->cleaned));
+	EXPECT_EQ(0, self->s.ret);
+	EXPECT_FALSE(atomic_load(&self->s.cleaned));
 }
 
 TEST_HARNESS_MAIN

@@ -113,10 +113,12 @@ TEST_F(command, run_warns_of_other_programs_that_go_past_it)
 	EXPECT_SAYS(OURS "\n");
 }
 
+#define IN_DIRECTORY(commands) "d=$(mktemp -d); chmod 755 $d; " commands "; rm -r $d"
+
 TEST_F(command, run_looks_through_scripts)
 {
-	EXPECT_EQ(0, shell("d=$(mktemp -d); printf '#! '$PWD'/programs/creator-static\\n' "
-			   ">$d/script; chmod +x $d/script; $M run $d/script; rm -r $d"));
+	EXPECT_EQ(0, shell(IN_DIRECTORY("echo \"#! $PWD/programs/creator-static\" >$d/script; "
+					"chmod +x $d/script; $M run $d/script")));
 	EXPECT_SAYS("/script is statically linked");
 }
 
@@ -124,9 +126,8 @@ TEST_F(command, run_warns_of_privileges)
 {
 	if (geteuid())
 		SKIP(return, "needs root to make a set-user-ID program");
-	EXPECT_EQ(0, shell("d=$(mktemp -d); chmod 755 $d; cp programs/creator $d/suid; "
-			   "chmod 4755 $d/suid; su nobody -s /bin/sh -c "
-			   "\"$M run $d/suid create\"; rm -r $d"));
+	EXPECT_EQ(0, shell(IN_DIRECTORY("cp programs/creator $d/suid; chmod 4755 $d/suid; "
+					"su nobody -s /bin/sh -c \"$M run $d/suid create\"")));
 	EXPECT_SAYS("gains privileges");
 	EXPECT_SAYS(NATIVE "\n");
 }
