@@ -32,7 +32,7 @@ endif
 export V
 
 .DEFAULT_GOAL := all
-.PHONY: lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
+.PHONY: peers lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
 
 all: $(KDIR)/Makefile
 	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -57,6 +57,7 @@ help:
 	@echo "make bench-quick  the same in two minutes, less exact"
 	@echo "make vm         a shell in a VM with the module loaded"
 	@echo "make lint       style, sparse, extra warnings, scripts"
+	@echo "make peers      nginx, redis, memcached on the module, beside native epoll"
 	@echo "make lib        the libraries and the myepoll command"
 	@echo "make install    install them, headers, manual pages (PREFIX= LIBDIR= DESTDIR=)"
 	@echo "make uninstall  take them away again, with the same variables"
@@ -88,6 +89,9 @@ lib-tests: selftests lib
 # PREFIX, LIBDIR, DESTDIR and the like come from the command line.
 install uninstall:
 	$(Q)$(MAKE) -C lib $@ OUT=$(CURDIR)/$(BUILD)/lib
+
+peers: setup
+	$(Q)scripts/peers --write $(KERNEL_OPT)
 
 check: selftests lib-tests
 	$(Q)scripts/check $(VERBOSE) $(KERNEL_OPT) --timeout $(TEST_TIMEOUT) \

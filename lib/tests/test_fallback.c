@@ -16,7 +16,7 @@
 #define creator(vars, words) \
 	output_of(self->text, sizeof(self->text),				\
 		  "cd \"$TEST_HERE\" && "					\
-		  "LD_PRELOAD=$PWD/libmyepoll-preload.so " vars			\
+		  "P=$PWD/libmyepoll-preload.so && LD_PRELOAD=$P " vars		\
 		  " ./programs/creator " words " 2>&1")
 
 #define SAID(why, what) "myepoll: " MYEPOLL_DEVICE ": " why "; " what "\n"
@@ -76,6 +76,14 @@ TEST_F(fallback, one_line_if_asked_for)
 	move_away();
 	EXPECT_EQ(0, creator("MYEPOLL_VERBOSE=1", "create create"));
 	EXPECT_STREQ(SAID(MISSING, INSTEAD) NATIVE "\n" NATIVE "\n", self->text);
+}
+
+/* The instance is made by a constructor that comes before the library's own. */
+TEST_F(fallback, environment_counts_before_constructors)
+{
+	move_away();
+	EXPECT_EQ(0, creator("LD_PRELOAD=$P:$PWD/libearly.so MYEPOLL_VERBOSE=1", ""));
+	EXPECT_STREQ(SAID(MISSING, INSTEAD), self->text);
 }
 
 TEST_F(fallback, zero_and_nothing_mean_no)

@@ -23,6 +23,12 @@ ETC = {
 }
 
 
+# Directories that are searched for libraries first; what comes from there goes
+# where the guest's dynamic linker looks.
+library_dirs = []
+GUEST_LIBRARIES = "/usr/lib/x86_64-linux-gnu"
+
+
 class Cpio:
     """A cpio archive in the "newc" format the kernel unpacks."""
 
@@ -153,6 +159,14 @@ def shared_objects(path):
                      [_known_libraries().get((name, bits), "")]
             place = next((p for p in places if os.path.isfile(p)), None)
             if name.startswith("ld-linux"):
+                continue
+            own = next((f"{d}/{name}" for d in library_dirs
+                        if os.path.isfile(f"{d}/{name}")), None)
+            if own:
+                place = f"{GUEST_LIBRARIES}/{name}"
+                if place not in found:
+                    found[place] = own
+                    todo.append(own)
                 continue
             if not place:
                 raise common.VmError(f"{current} needs the {bits} library {name}, "
