@@ -28,6 +28,10 @@ all_there()
 		share/man/man3/myepoll_probe.3; do
 		[ -s "$usr/$file" ] || { echo "# there is no $file"; return 1; }
 	done
+	for name in create_from pwait pwait2 get_params set_params version; do
+		page=$(sed 's/^.so //' "$usr/share/man/man3/myepoll_$name.3")
+		[ -s "$usr/share/man/$page" ] || { echo "# no page for $name"; return 1; }
+	done
 	for file in libmyepoll.a libmyepoll.so libmyepoll.so.0 libmyepoll-preload.so \
 		pkgconfig/libmyepoll.pc; do
 		[ -s "$lib/$file" ] || { echo "# there is no $file"; return 1; }
