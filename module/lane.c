@@ -163,7 +163,6 @@ static void mye_lane_cut(struct mye_lane *lane, struct mye_claims *claims,
 {
 	unsigned int left = n, counted = 0;
 	struct mye_watch *w;
-	LIST_HEAD(cut);
 
 	mye_lane_change(lane);
 	list_for_each_entry(w, &lane->fifo, node) {
@@ -174,8 +173,7 @@ static void mye_lane_cut(struct mye_lane *lane, struct mye_claims *claims,
 	WRITE_ONCE(lane->claims, lane->claims + counted);
 	WRITE_ONCE(lane->len, lane->len - n);
 	mye_lane_changed(lane);
-	list_cut_position(&cut, &lane->fifo, &w->node);
-	list_splice_tail(&cut, &claims->list);
+	list_bulk_move_tail(&claims->list, lane->fifo.next, &w->node);
 	claims->edges |= counted != n;
 }
 
@@ -260,20 +258,28 @@ static noinline bool mye_lane_settle_bits(struct mye_watch *w, int state,
 
 /**
  * struct mye_settling - what becomes of claims
- * @run: what comes back of a run
  * @orphans: watches that were removed meanwhile
- * @front: the first in @run that goes to the front: a pass that broke off has
+ * @front: the first of a run that goes to the front: a pass that broke off has
  *	some at its end
  * @requeued: how many came back
  * @faulted: an edge came back that nobody who polled could see
  */
 struct mye_settling {
-	struct list_head run;
 	struct list_head orphans;
 	struct mye_watch *front;
 	unsigned int requeued;
 	bool faulted;
 };
+
+/* What is left of a run, up to @end, goes back to the lane. */
+static void mye_lane_requeue(struct mye_lane *lane, struct list_head *claims,
+			     struct list_head *end, struct mye_watch *front)
+{
+	if (front)
+		list_bulk_move_tail(lane->fifo.next, &front->node, end->prev);
+	if (claims->next != end)
+		list_bulk_move_tail(&lane->fifo, claims->next, end->prev);
+}
 
 /*
  * Settle claims at the head of the list, those that came from this lane, but not
@@ -307,7 +313,7 @@ static unsigned int mye_lane_settle_each(struct mye_lane *lane,
 		if (!s->front)
 			s->front = w;
 	}
-	list_cut_before(&s->run, claims, &w->node);
+	mye_lane_requeue(lane, claims, &w->node, s->front);
 	s->requeued += requeued;
 	return counted;
 }
@@ -318,7 +324,6 @@ static void mye_lane_settle_run(struct mye_lane *lane,
 				struct mye_settling *s)
 {
 	unsigned int before = s->requeued;
-	LIST_HEAD(back);
 
 	s->front = NULL;
 	mye_lane_lock(lane);
@@ -327,13 +332,6 @@ static void mye_lane_settle_run(struct mye_lane *lane,
 	mye_lane_change(lane);
 	WRITE_ONCE(lane->claims,
 		   lane->claims - mye_lane_settle_each(lane, claims, s));
-	if (s->front) {
-		list_cut_before(&back, &s->run, &s->front->node);
-		list_splice(&s->run, &lane->fifo);
-		list_splice_tail(&back, &lane->fifo);
-	} else {
-		list_splice_tail(&s->run, &lane->fifo);
-	}
 	WRITE_ONCE(lane->len, lane->len + s->requeued - before);
 	mye_lane_changed(lane);
 	mutex_unlock(&lane->lock);
