@@ -368,9 +368,9 @@ struct mye_nest {
  * @data: the user's; @lock
  * @fd: descriptor number at ADD
  * @refs: see REFERENCES
- * @dead: it is being removed; @lock, rises under bucket.lock
  * @verdict: claim
  * @counted: claim: it is in lane.claims
+ * @dead: it is being removed; @lock, rises under bucket.lock
  * @published: ADD is past the point of failure; the table shows it
  * @nested: the file is an instance
  * @home: the lane that has it as member
@@ -400,9 +400,11 @@ struct mye_watch {
 	u64 data;
 	int fd;
 	refcount_t refs;
+	struct {	/* a word of its own: it may be read at once */
+		u8 verdict;
+		bool counted;
+	} __aligned(4);
 	bool dead;
-	u8 verdict;
-	bool counted;
 	bool published;
 	bool nested;
 	u8 home;

@@ -15,6 +15,8 @@
 
 #define NR_MANY 1500
 #define NR_STABLE 8
+/* Two threads, a list for each lane */
+#define NR_COMING 32
 
 FIXTURE(misc)
 {
@@ -205,10 +207,13 @@ static void *scan_main(void *arg)
 	return NULL;
 }
 
-/* A watch that stays is in every reading, once; one that comes and goes may. */
+/*
+ * A watch that stays is in every reading, once.  One that comes and goes may be
+ * there, on ours once for every time that it came.
+ */
 TEST_F_TIMEOUT(misc, fdinfo_is_whole_while_others_change_and_wait, 120)
 {
-	struct watch_line lines[NR_STABLE + 8];
+	struct watch_line lines[NR_STABLE + NR_COMING];
 	atomic_bool stop = false;
 	struct changer c[3];
 	pthread_t thread[3];
@@ -226,11 +231,11 @@ TEST_F_TIMEOUT(misc, fdinfo_is_whole_while_others_change_and_wait, 120)
 					    &c[i]));
 	}
 	for (int round = 0; round < 300; round++) {
-		int n = read_watches(self->ep, lines, NR_STABLE + 8);
+		int n = read_watches(self->ep, lines, NR_STABLE + NR_COMING);
 		int seen[NR_STABLE] = { 0 };
 
-		faults += n < NR_STABLE || n > NR_STABLE + 2;
-		for (int i = 0; i < n && i < NR_STABLE + 8; i++)
+		faults += n < NR_STABLE || n > NR_STABLE + NR_COMING;
+		for (int i = 0; i < n && i < NR_STABLE + NR_COMING; i++)
 			if (lines[i].data < NR_STABLE)
 				seen[lines[i].data]++;
 		for (int i = 0; i < NR_STABLE; i++)
