@@ -107,7 +107,8 @@ mutants: selftests
 	$(Q)scripts/mutants
 
 attack: selftests
-	$(Q)$(VM) run --icount --append preempt=full --env MYEPOLL_TEST_ATTACK=1 \
+	$(Q)$(VM) run --icount --mem 4096 --timeout 900 --append preempt=full \
+		--env MYEPOLL_TEST_ATTACK=1 \
 		--add $(BUILD)/selftests/attack -- attack
 
 fuzz: setup

@@ -13,7 +13,7 @@
  * is a count of instructions:
  *	scripts/vm run --icount --append preempt=full --env MYEPOLL_TEST_ATTACK=1
  * Elsewhere its figures mean nothing, so it does not run without that variable.
- * Options: --scale N (how many of everything, 20000), --only ATTACK.
+ * Options: --scale N (how many of everything, 100000), --only ATTACK.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
@@ -59,7 +59,7 @@ struct shared {
 };
 
 static struct shared *shared;
-static int scale = 20000;
+static int scale = 100000;
 
 /* ---- the observer ---- */
 
