@@ -51,17 +51,13 @@ static inline bool mye_file_tryget(struct file *file)
 }
 
 /*
- * Drop a reference unless it is the last one.  With f_ref that cannot be done
- * in one step; a closer that comes between the two makes us drop the last one
- * after all, which costs it nothing but time (see mye_unpin()).
+ * Drop a reference unless it is the last one.  f_ref counts from FILE_REF_ONEREF
+ * up, and between living counts a step is a step.
  */
 static inline bool mye_file_put_unless_last(struct file *file)
 {
 #ifdef FILE_REF_ONEREF
-	if (file_count(file) == 1)
-		return false;
-	fput(file);
-	return true;
+	return atomic_long_add_unless(&file->f_ref.refcnt, -1, FILE_REF_ONEREF);
 #else
 	return atomic_long_add_unless(&file->f_count, -1, 1);
 #endif

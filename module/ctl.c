@@ -59,49 +59,54 @@ static int mye_add_start(struct mye_watch *w, struct mye_instance *child,
 	return err;
 }
 
-/* ADD gives up its claim: from now on the watch is like any other. */
-static void mye_add_settle(struct mye_watch *w, bool ready)
+/*
+ * The claim of ADD is over, and whoever wants to make the same watch need not
+ * wait any longer.
+ */
+static void mye_add_done(struct mye_watch *w, bool ready)
 {
-	struct mye_instance *inst = w->instance;
 	struct mye_claims claims = MYE_CLAIMS_INIT(claims);
+	struct mye_instance *inst = w->instance;
 
-	w->verdict = ready ? MYE_BACK : MYE_DROP;
+	w->verdict = MYE_DROP;
 	list_add(&w->node, &claims.list);
 	claims.edges = true;
 	mye_lane_settle(inst, &claims);
 	if (ready)
 		mye_wake_pollers(inst, 0);
-}
-
-/* No longer one that is being made; who wants to make the same waits. */
-static void mye_add_done(struct mye_watch *w, bool ready)
-{
-	struct mye_instance *inst = w->instance;
-
-	mye_add_settle(w, ready);
 	smp_mb();	/* prepare_to_wait() in mye_await_twin() */
 	if (waitqueue_active(&inst->settled))
 		wake_up_all(&inst->settled);
 }
 
-/* Model: adder in removal.pml. */
+/*
+ * What is ready is marked before anybody can know of the watch: he must not be
+ * told that nothing is.
+ * Model: adder in removal.pml.
+ */
 static int mye_add_watch(struct mye_watch *w)
 {
 	__poll_t revents = 0;
 	int err;
 
 	err = mye_add_start(w, mye_instance_of(w->file), &revents);
-	if (err)
+	if (err) {
 		mye_watch_remove(w);
-	else
-		smp_store_release(&w->published, true);	/* mye_table_get() */
+	} else {
+		if (revents)
+			mye_lane_hit(w);
+		/* mye_bucket_find_shown(), mye_twin_is_made() */
+		smp_store_release(&w->published, true);
+	}
 	mye_add_done(w, !err && revents);
 	return err;
 }
 
 static bool mye_twin_is_made(struct mye_watch *twin)
 {
-	return READ_ONCE(twin->published) || READ_ONCE(twin->dead);
+	bool published = smp_load_acquire(&twin->published); /* mye_add_watch() */
+
+	return published || READ_ONCE(twin->dead);
 }
 
 /*
@@ -130,15 +135,18 @@ static struct mye_watch *mye_add_new(struct mye_instance *inst,
 	int err;
 
 	err = mye_user_charge(inst->user);
-	if (err)
-		return ERR_PTR(err);
-	w = mye_watch_new(inst, file, fd, event);
-	err = w ? mye_table_insert(w, &twin) : -ENOMEM;
-	if (!err)
-		return w;
-	if (w)
-		mye_watch_put(w);
-	mye_user_uncharge(inst->user);
+	if (!err) {
+		w = mye_watch_new(inst, file, fd, event);
+		err = w ? mye_table_insert(w, &twin) : -ENOMEM;
+		if (!err)
+			return w;
+		if (w)
+			mye_watch_put(w);
+		mye_user_uncharge(inst->user);
+	}
+	/* What is there counts for more than what there is no room for. */
+	if (!twin)
+		twin = mye_table_twin(inst, file, fd);
 	return ERR_PTR(twin ? mye_await_twin(twin) : err);
 }
 
@@ -149,30 +157,27 @@ static struct mye_watch *mye_add_new(struct mye_instance *inst,
  * @fd: its descriptor number
  * @event: what for
  *
- * Returns 0, -ELOOP, -EEXIST, -ENOSPC, -ENOMEM, or -EINVAL: too many paths.
+ * Returns 0, -ELOOP, -EEXIST, -ENOSPC, -ENOMEM, -EINVAL: too many paths, or
+ * -EINTR: killed.
  */
 int mye_ctl_add(struct mye_instance *inst, struct file *file, int fd,
 		const struct epoll_event *event)
 {
 	struct mye_instance *child = mye_instance_of(file);
 	struct mye_watch *w;
+	int err;
 
 	if (child) {
-		int err = mye_nest_check(inst, child);
-
+		err = mye_nest_check(inst, child);
 		if (err)
 			return err;
 	}
 	mye_lanes_grow(inst);
 	do {
 		w = mye_add_new(inst, file, fd, event);
-	} while (w == ERR_PTR(-EAGAIN));
-	if (!IS_ERR(w))
-		return mye_add_watch(w);
-	/* What is there already counts for more than what there is no room for. */
-	if (PTR_ERR(w) != -EINTR && mye_table_has(inst, file, fd))
-		return -EEXIST;
-	return PTR_ERR(w);
+		err = PTR_ERR_OR_ZERO(w);
+	} while (err == -EAGAIN);
+	return err ?: mye_add_watch(w);
 }
 
 static int mye_mod_set(struct mye_watch *w, const struct epoll_event *event)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /proc/PID/fdinfo/FD of an instance: a line for each watch, newest
- * first, in the format of native epoll.  Holds up nobody: it keeps no lock from
- * one watch to the next.
+ * /proc/PID/fdinfo/FD of an instance: a line for each watch, lane by
+ * lane and there the newest first, in the format of native epoll.  Holds up
+ * nobody but other readers: it keeps no lock of theirs from one watch to the
+ * next.
  */
 #include <linux/fs.h>
 #include <linux/kdev_t.h>
@@ -29,14 +30,18 @@ static void mye_show_watch(struct seq_file *m, struct mye_watch *w)
 
 void mye_show_fdinfo(struct seq_file *m, struct file *file)
 {
+	struct mye_instance *inst = file->private_data;
 	struct mye_walk walk;
 	struct mye_watch *w;
 
-	mye_walk_begin(&walk, file->private_data);
+	if (mutex_lock_killable(&inst->show_lock))
+		return;
+	mye_walk_begin(&walk, inst);
 	while (!seq_has_overflowed(m) && (w = mye_walk_next(&walk))) {
 		mye_show_watch(m, w);
 		mye_watch_put(w);
 		cond_resched();
 	}
 	mye_walk_end(&walk);
+	mutex_unlock(&inst->show_lock);
 }

@@ -67,6 +67,7 @@ struct mye_instance *mye_instance_new(void)
 	init_waitqueue_head(&inst->pwq);
 	init_waitqueue_head(&inst->settled);
 	mutex_init(&inst->grow_lock);
+	mutex_init(&inst->show_lock);
 	INIT_LIST_HEAD(&inst->children);
 	INIT_LIST_HEAD(&inst->parents);
 	init_llist_head(&inst->reap);
@@ -87,7 +88,7 @@ void mye_instance_put(struct mye_instance *inst)
 	if (!refcount_dec_and_test(&inst->refs))
 		return;
 	WARN_ON_ONCE(mye_lanes_ready(inst) || atomic_read(&inst->again));
-	atomic_dec(&mye_nr_instances);
+	atomic_dec_return_release(&mye_nr_instances);	/* mye_instances_exist() */
 	mye_pm_instance_free(inst);
 	mye_user_put(inst->user);
 	kfree(inst->busy);

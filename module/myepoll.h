@@ -66,6 +66,7 @@
  * =======
  * In this order; a lock may be taken while holding one further up:
  *
+ *	instance.show_lock	mutex: walks of fdinfo
  *	mye_nest_lock		mutex, global: links between instances
  *	instance.grow_lock	mutex: making of what few instances need,
  *				EPOLLWAKEUP
@@ -81,7 +82,7 @@
  *	instance.pwq.lock (irq)	who polls us; nests once per level of nesting
  *
  * The callback runs under the target's wait queue head, in any context, and
- * takes only the last three.  So the three locks above them are never taken in
+ * takes only the last three.  So the spinlocks above them are never taken in
  * an interrupt and do not disable them; they are spinlocks because the last
  * close of a file is told to us in atomic context.  lane.lock is a mutex: an
  * inbox may hold as many watches as a user may have.  poll() of a file is
@@ -290,6 +291,8 @@ struct wakeup_source;
  * @poll_cpu: the CPU that walks @pwq, or -1; written under its lock
  * @poll_again: that CPU came here again meanwhile
  * @watched: another instance watches this one; rises under mye_nest_lock
+ * @show_lock: one reader of fdinfo at a time, or a thousand could leave a
+ *	thousand marks for others to step over
  * @user: who made the instance and pays for its watches
  * @children: our watches of other instances; mye_nest_lock
  * @parents: watches of this instance by others; mye_nest_lock
@@ -314,6 +317,7 @@ struct mye_instance {
 	int poll_cpu;
 
 	struct mutex grow_lock;		/* more, pm, busy, watch.ws */
+	struct mutex show_lock;		/* walks of fdinfo */
 	struct mye_user *user;
 	struct list_head children;
 	struct list_head parents;
@@ -478,7 +482,8 @@ extern atomic_t mye_nr_instances;
 
 static inline bool mye_instances_exist(void)
 {
-	return atomic_read(&mye_nr_instances);
+	/* None: their watches have been unhooked; pairs with the last put */
+	return atomic_read_acquire(&mye_nr_instances);
 }
 
 int mye_instance_init(void);
@@ -502,7 +507,8 @@ struct mye_watch *mye_table_get(struct mye_instance *inst, struct file *file,
 				int fd);
 struct mye_watch *mye_table_take(struct mye_instance *inst, struct file *file,
 				 int fd);
-bool mye_table_has(struct mye_instance *inst, struct file *file, int fd);
+struct mye_watch *mye_table_twin(struct mye_instance *inst, struct file *file,
+				 int fd);
 bool mye_table_each(struct file *file,
 		    bool (*visit)(struct mye_watch *w, void *arg), void *arg);
 void mye_table_release(struct file *file);

@@ -47,9 +47,11 @@ static int mye_nest_below(struct mye_instance *inst,
 		return MYE_MAX_NESTS + 1;
 	if (inst->stamp == mye_nest_walk)
 		return inst->depth;
-	list_for_each_entry(nest, &inst->children, down)
+	list_for_each_entry(nest, &inst->children, down) {
 		if (mye_nest_live(nest))
 			depth = max(depth, mye_nest_below(nest->child, outer) + 1);
+		cond_resched();
+	}
 	inst->stamp = mye_nest_walk;
 	inst->depth = depth;
 	return depth;
@@ -64,10 +66,12 @@ static int mye_nest_above(struct mye_instance *inst)
 	lockdep_assert_held(&mye_nest_lock);
 	if (inst->stamp == mye_nest_walk)
 		return inst->depth;
-	list_for_each_entry(nest, &inst->parents, up)
+	list_for_each_entry(nest, &inst->parents, up) {
 		if (mye_nest_live(nest))
 			height = max(height,
 				     mye_nest_above(nest->watch->instance) + 1);
+		cond_resched();
+	}
 	inst->stamp = mye_nest_walk;
 	inst->depth = height;
 	return height;

@@ -111,8 +111,7 @@ void mye_late_defer(struct llist_head *late)
 /*
  * The file may be dying, and so may the watch.  If the watch is not dead, the
  * memory of the file stays until the next grace period; a reference to it can
- * be had unless the last one is gone.  Where that memory is used again without
- * one, a second look at the watch tells.
+ * be had unless the last one is gone.
  * Model: evaluate in removal.pml.
  */
 static __always_inline struct file *mye_pin(struct mye_watch *w)
@@ -123,10 +122,6 @@ static __always_inline struct file *mye_pin(struct mye_watch *w)
 	rcu_read_lock_sched();
 	got = !READ_ONCE(w->dead) && mye_file_tryget(file);
 	rcu_read_unlock_sched();
-	if (MYE_FILES_REUSED && got && unlikely(READ_ONCE(w->dead))) {
-		fput(file);
-		got = false;
-	}
 	return got ? file : NULL;
 }
 
@@ -149,14 +144,18 @@ static __always_inline __poll_t mye_ask(struct mye_asker *asker,
 					struct mye_watch *w, __poll_t mask)
 {
 	struct file *file = mye_pin(w);
-	__poll_t revents;
+	__poll_t revents = 0;
 
 	if (!file)
 		return 0;
-	asker->pt._key = mask;
-	revents = vfs_poll(file, &asker->pt) & mask;
-	if (unlikely(asker->busy) && revents)
-		mye_busy_seen(w->instance, file);
+	/* If its memory may be used again at once, it may be another's by now. */
+	if (!MYE_FILES_REUSED || likely(!READ_ONCE(w->dead))) {
+		asker->pt._key = mask;
+		revents = vfs_poll(file, &asker->pt) & mask;
+		if (unlikely(asker->busy) && revents)
+			mye_busy_seen(w->instance, file);
+	}
+	/* A plain fput() of the last one would take effect when we return. */
 	if (unlikely(!mye_file_put_unless_last(file)))
 		mye_unpin_last(w, asker->late);
 	return revents;

@@ -144,9 +144,11 @@ void __mye_pm_queued(struct mye_watch *w)
 /* Hand over from the watch to the pass.  Returns true: the pass is awake. */
 bool __mye_pm_claimed(struct mye_watch *w, bool first)
 {
-	struct mye_pm *pm = w->instance->pm;
 	struct wakeup_source *ws;
+	struct mye_pm *pm;
 
+	smp_rmb();	/* ws was seen, so pm is there: mye_pm_attach_locked() */
+	pm = w->instance->pm;
 	if (first) {
 		spin_lock(&pm->lock);
 		if (!pm->passes++)

@@ -5,8 +5,9 @@
  *
  * A hash of a fixed size, made for as many watches as one user may have.  Its
  * lock is held for a short walk and for the first half of a removal.  Addresses
- * of files cannot be chosen, and the seed is not known, so that nobody can put
- * more of his watches on another's way than one file may have.
+ * of files cannot be chosen and the seed is not known, so that nobody can aim at
+ * the bucket of another; who spends all his watches on files with as many as a
+ * file may have makes one bucket of 256 that long.
  *
  * REMOVAL in myepoll.h says who comes here.
  */
@@ -66,7 +67,7 @@ static struct mye_watch *mye_bucket_find_shown(struct mye_bucket *b,
 {
 	struct mye_watch *w = mye_bucket_find(b, inst, file, fd);
 
-	/* Who sees it published also sees its hooks: mye_add_done() */
+	/* Who sees it published also sees its hooks: mye_add_watch() */
 	return w && smp_load_acquire(&w->published) ? w : NULL;
 }
 
@@ -137,16 +138,19 @@ struct mye_watch *mye_table_get(struct mye_instance *inst, struct file *file,
 	return w;
 }
 
-/* Is there one, or is one being made? */
-bool mye_table_has(struct mye_instance *inst, struct file *file, int fd)
+/* The same for one that may still be in the making. */
+struct mye_watch *mye_table_twin(struct mye_instance *inst, struct file *file,
+				 int fd)
 {
 	struct mye_bucket *b = mye_bucket_of(file);
-	bool found;
+	struct mye_watch *w;
 
 	spin_lock(&b->lock);
-	found = mye_bucket_find(b, inst, file, fd);
+	w = mye_bucket_find(b, inst, file, fd);
+	if (w)
+		refcount_inc(&w->refs);
 	spin_unlock(&b->lock);
-	return found;
+	return w;
 }
 
 /*
@@ -176,6 +180,12 @@ static void mye_watch_forget(struct mye_bucket *b, struct mye_watch *w)
 	mye_members_del(w);
 }
 
+static void mye_watch_cut(struct mye_bucket *b, struct mye_watch *w)
+{
+	mye_watch_sever(b, w);
+	mye_watch_forget(b, w);
+}
+
 /**
  * mye_watch_kill - first half of a removal
  * @w: a referenced watch
@@ -191,10 +201,8 @@ bool mye_watch_kill(struct mye_watch *w)
 
 	spin_lock(&b->lock);
 	killed = !w->dead;
-	if (killed) {
-		mye_watch_sever(b, w);
-		mye_watch_forget(b, w);
-	}
+	if (killed)
+		mye_watch_cut(b, w);
 	spin_unlock(&b->lock);
 	return killed;
 }
@@ -216,10 +224,8 @@ struct mye_watch *mye_table_take(struct mye_instance *inst, struct file *file,
 
 	spin_lock(&b->lock);
 	w = mye_bucket_find_shown(b, inst, file, fd);
-	if (w) {
-		mye_watch_sever(b, w);
-		mye_watch_forget(b, w);
-	}
+	if (w)
+		mye_watch_cut(b, w);
 	spin_unlock(&b->lock);
 	return w;
 }
@@ -276,7 +282,7 @@ void mye_table_release(struct file *file)
 
 /**
  * mye_table_each - look at all watches of a file
- * @file: the file of a watch that cannot be freed now
+ * @file: the file; only compared
  * @visit: called for each with the lock of the table held; false ends it
  * @arg: its second argument
  *
