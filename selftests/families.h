@@ -28,6 +28,8 @@
  * @fd: what is watched
  * @peer: the other end, or -1
  * @extra: one more descriptor or process, or -1
+ * @due: bytes sent to @fd that were not read yet
+ * @peer_due: bytes sent to @peer that were not read yet
  * @map: memory of the family, or NULL
  * @be: backend under test
  */
@@ -35,6 +37,8 @@ struct family {
 	int fd;
 	int peer;
 	int extra;
+	long due;
+	long peer_due;
 	void *map;
 	const struct backend *be;
 };

@@ -11,6 +11,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -25,13 +26,19 @@ FIXTURE(famsock)
 
 BACKEND_VARIANTS(famsock);
 
-/* A network of our own, so that nobody else's packets are seen. */
+/*
+ * A network of our own, so that nobody else's packets are seen; on one CPU, so that
+ * packets arrive in the order in which they were sent.
+ */
 static int private_loopback(void)
 {
 	struct ifreq ifr = { .ifr_name = "lo" };
 	int fd, ret;
+	cpu_set_t one;
 
-	if (unshare(CLONE_NEWNET))
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	if (sched_setaffinity(0, sizeof(one), &one) || unshare(CLONE_NEWNET))
 		return -1;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -61,86 +68,6 @@ FIXTURE_TEARDOWN(famsock)
 		EXPECT_TRUE(family_walk(variant->be, open_##name, name##_steps,	\
 					EPOLLONESHOT));				\
 	}
-
-/* Steps that several families share */
-
-static int send_peer(struct family *f)
-{
-	return send(f->peer, "x", 1, MSG_NOSIGNAL) == 1 ? 0 : -1;
-}
-
-static int send_peer_oob(struct family *f)
-{
-	return send(f->peer, "!", 1, MSG_OOB | MSG_NOSIGNAL) == 1 ? 0 : -1;
-}
-
-static int recv_oob(struct family *f)
-{
-	char c;
-
-	return recv(f->fd, &c, 1, MSG_OOB) == 1 ? 0 : -1;
-}
-
-static int drain(int fd)
-{
-	char buf[65536];
-	ssize_t n;
-
-	do {
-		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-	} while (n > 0);
-	return !n || errno == EAGAIN ? 0 : -1;
-}
-
-static int drain_fd(struct family *f)
-{
-	return drain(f->fd);
-}
-
-static int drain_peer(struct family *f)
-{
-	return drain(f->peer);
-}
-
-/* Until neither end takes any more. */
-static int fill_fd(struct family *f)
-{
-	static const char buf[65536];
-	struct pollfd pfd = { .fd = f->fd, .events = POLLOUT };
-
-	/* TCP moves on what its peer has room for a little later. */
-	while (poll(&pfd, 1, 100) == 1) {
-		if (send(f->fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-		    errno != EAGAIN)
-			return -1;
-	}
-	return 0;
-}
-
-static int shutdown_peer(struct family *f)
-{
-	return shutdown(f->peer, SHUT_WR);
-}
-
-static int shutdown_fd(struct family *f)
-{
-	return shutdown(f->fd, SHUT_WR);
-}
-
-static int close_peer(struct family *f)
-{
-	int fd = f->peer;
-
-	f->peer = -1;
-	return close(fd);
-}
-
-static int accept_one(struct family *f)
-{
-	int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	return fd < 0 ? -1 : close(fd);
-}
 
 /* Addresses */
 
@@ -182,6 +109,134 @@ static int connect_to(int fd, int family, int port)
 	socklen_t len = loopback(&ss, family, port);
 
 	return connect(fd, (void *)&ss, len);
+}
+
+/* Steps that several families share */
+
+static int send_peer(struct family *f)
+{
+	f->due++;
+	return send(f->peer, "x", 1, MSG_NOSIGNAL) == 1 ? 0 : -1;
+}
+
+static int send_peer_oob(struct family *f)
+{
+	return send(f->peer, "!", 1, MSG_OOB | MSG_NOSIGNAL) == 1 ? 0 : -1;
+}
+
+static int recv_oob(struct family *f)
+{
+	char c;
+
+	return recv(f->fd, &c, 1, MSG_OOB) == 1 ? 0 : -1;
+}
+
+static int arrives(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	return poll(&pfd, 1, PATIENCE_MS) == 1 ? 0 : -1;
+}
+
+/*
+ * Takes the @due bytes there are to come, and then all there is.  A loaded machine
+ * leaves packets to ksoftirqd, and they arrive after send() has returned: a queue
+ * that is empty now may be full again a little later.
+ */
+static int drain(int fd, long *due)
+{
+	char buf[65536];
+	ssize_t n;
+
+	for (;;) {
+		if (*due > 0 && arrives(fd))
+			return -1;
+		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n <= 0)
+			break;
+		*due -= n;
+	}
+	if (*due > 0) {
+		fprintf(stderr, "# %ld bytes have not come\n", *due);
+		return -1;
+	}
+	*due = 0;
+	return !n || errno == EAGAIN ? 0 : -1;
+}
+
+static int drain_fd(struct family *f)
+{
+	return drain(f->fd, &f->due);
+}
+
+static int drain_peer(struct family *f)
+{
+	return drain(f->peer, &f->peer_due);
+}
+
+/*
+ * Returns once the loopback device has delivered what was sent so far: it keeps
+ * the order of what one CPU sends, and private_loopback() has us stay on one.
+ */
+static int loopback_settles(void)
+{
+	int port, fd = bound(AF_INET, SOCK_DGRAM, &port), ret = -1;
+
+	if (fd < 0)
+		return -1;
+	if (!connect_to(fd, AF_INET, port) && send(fd, "x", 1, 0) == 1)
+		ret = arrives(fd);
+	close(fd);
+	return ret;
+}
+
+/*
+ * Until neither end takes any more.  TCP moves on what its peer has room for a
+ * little later, also by acknowledgements that are delayed up to 40 ms.
+ */
+static int fill_fd(struct family *f)
+{
+	static const char buf[65536];
+	struct pollfd pfd = { .fd = f->fd, .events = POLLOUT };
+	ssize_t n;
+
+	do {
+		while (poll(&pfd, 1, 100) == 1) {
+			n = send(f->fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
+			if (n < 0 && errno != EAGAIN)
+				return -1;
+			if (n > 0)
+				f->peer_due += n;
+		}
+		if (loopback_settles() || loopback_settles())
+			return -1;
+	} while (poll(&pfd, 1, 0) == 1);
+	return 0;
+}
+
+static int shutdown_peer(struct family *f)
+{
+	return shutdown(f->peer, SHUT_WR);
+}
+
+static int shutdown_fd(struct family *f)
+{
+	return shutdown(f->fd, SHUT_WR);
+}
+
+static int close_peer(struct family *f)
+{
+	int fd = f->peer;
+
+	f->peer = -1;
+	return close(fd);
+}
+
+static int accept_one(struct family *f)
+{
+	int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	return fd < 0 ? -1 : close(fd);
 }
 
 /* TCP */
@@ -246,7 +301,8 @@ static int open_tcp(struct family *f, int family)
 	if (listener < 0 || listen(listener, 1))
 		return -1;
 	f->peer = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (f->peer >= 0 && !connect_to(f->peer, family, port)) {
+	if (f->peer >= 0 && !connect_to(f->peer, family, port) &&
+	    !arrives(listener)) {
 		f->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		ret = f->fd < 0 ? -1 : 0;
 	}
@@ -297,7 +353,9 @@ FAMILY_TEST(tcp6)
 /* A peer that closes with data unread resets the connection. */
 static int open_tcp4_reset(struct family *f)
 {
-	return open_tcp(f, AF_INET) ?: send(f->fd, "x", 1, 0) == 1 ? 0 : -1;
+	if (open_tcp(f, AF_INET) || send(f->fd, "x", 1, 0) != 1)
+		return -1;
+	return arrives(f->peer);
 }
 
 static const struct step tcp4_reset_steps[] = {
@@ -494,6 +552,8 @@ static int send_echo(struct family *f)
 	/* The checksum of type 8 and zeros. */
 	struct icmphdr echo = { .type = ICMP_ECHO, .checksum = htons(0xf7ff) };
 
+	/* It sees the question and the answer, each with an IP header. */
+	f->due += 2 * (sizeof(struct iphdr) + sizeof(echo));
 	return send(f->fd, &echo, sizeof(echo), 0) == sizeof(echo) ? 0 : -1;
 }
 
