@@ -78,3 +78,4 @@ module_exit(mye_exit);
 MODULE_DESCRIPTION("A second epoll whose instances scale: /dev/myepoll");
 MODULE_AUTHOR("The myepoll authors");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(MYE_VERSION);

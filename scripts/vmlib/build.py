@@ -10,7 +10,7 @@ import zlib
 
 from . import common
 
-SOURCES = ("Kbuild", "module", "uapi", "selftests/mock")
+SOURCES = ("Kbuild", "VERSION", "module", "uapi", "selftests/mock")
 
 
 def build_dir(kern):
