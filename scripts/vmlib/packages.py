@@ -51,6 +51,27 @@ class Apt:
                 return fields
         return None
 
+    @functools.lru_cache(maxsize=None)
+    def debian_uris(self):
+        """Where the Debian archives among apt's sources are."""
+        text = self.call("apt-get", "indextargets", "--format",
+                         "$(ORIGIN) $(REPO_URI)", "Created-By: Packages",
+                         what="asking apt for its mirrors")
+        return {words[1].rstrip("/") for words in map(str.split, text.splitlines())
+                if len(words) == 2 and words[0] == "Debian"}
+
+    def debian_version(self, package):
+        """The newest version that Debian itself offers, or None: other archives may
+        have a package of the same name."""
+        text = self.call("apt-cache", "madison", package,
+                         what=f"asking apt for {package}")
+        for line in text.splitlines():
+            words = [word.strip() for word in line.split("|")]
+            if len(words) == 3 and words[2].endswith(" Packages") and \
+                    words[2].split()[0].rstrip("/") in self.debian_uris():
+                return words[1]
+        return None
+
     def names(self, prefix):
         """Names of the packages that begin with prefix."""
         return self.call("apt-cache", "pkgnames", prefix,
