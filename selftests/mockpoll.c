@@ -11,74 +11,10 @@
 #include <sys/eventfd.h>
 
 #include "kselftest_harness.h"
-#include "helpers.h"
+#include "observe.h"
 #include "mockuse.h"
 #include "mockfix.h"
-
-/*
- * struct doer - a thread that makes one call, or several, on its own
- * @work: what to do; 0 for success
- * @be, @ep, @fd: for @work
- * @events: for @work
- * @ret, @err: of @work, valid once @done
- */
-struct doer {
-	int (*work)(struct doer *doer);
-	const struct backend *be;
-	int ep;
-	int fd;
-	uint32_t events;
-	pthread_t thread;
-	atomic_int tid;
-	atomic_bool done;
-	int ret;
-	int err;
-};
-
-static void *doer_main(void *arg)
-{
-	struct doer *doer = arg;
-
-	atomic_store(&doer->tid, self_tid());
-	doer->ret = doer->work(doer);
-	doer->err = errno;
-	atomic_store(&doer->done, true);
-	return NULL;
-}
-
-static int doer_start(struct doer *doer)
-{
-	if (pthread_create(&doer->thread, NULL, doer_main, doer))
-		return -1;
-	while (!atomic_load(&doer->tid))
-		breathe();
-	return 0;
-}
-
-static bool doer_done(struct doer *doer)
-{
-	int64_t deadline = now_ns() + PATIENCE_MS * 1000000LL;
-
-	while (!atomic_load(&doer->done)) {
-		if (now_ns() > deadline)
-			return false;
-		breathe();
-	}
-	return true;
-}
-
-/* Until the call is over or the thread sleeps in it. */
-static void doer_settle(struct doer *doer)
-{
-	while (!atomic_load(&doer->done) && task_state(doer->tid) != 'S' &&
-	       task_state(doer->tid) != 'D')
-		breathe();
-}
-
-static bool doer_finish(struct doer *doer)
-{
-	return doer_done(doer) && !pthread_join(doer->thread, NULL);
-}
+#include "doer.h"
 
 static int do_add(struct doer *doer)
 {
@@ -523,6 +459,81 @@ TEST_F(mockdev, kill_during_wait)
 	EXPECT_EQ(EPOLLIN, REPORTED());
 	ASSERT_EQ(0, DEL());
 	EXPECT_EQ(0, mock_entries(self->fd, 0));
+}
+
+/* What an ADD is making is not there yet: DEL comes before it, or after. */
+TEST_F(mockdev, del_during_add)
+{
+	struct doer add = {
+		.work = do_add, .be = self->be, .ep = self->ep, .fd = self->fd,
+		.events = EPOLLIN,
+	};
+	struct doer del = {
+		.work = do_del, .be = self->be, .ep = self->ep, .fd = self->fd,
+	};
+
+	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_REGISTER));
+	ASSERT_EQ(0, doer_start(&add));
+	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	ASSERT_EQ(0, doer_start(&del));
+	doer_settle(&del);
+	/* Native would have the reader wait for ADD. */
+	if (self->be->ours) {
+		EXPECT_EQ(0, count_watches(self->ep));
+		EXPECT_TRUE(doer_done(&del));
+		EXPECT_EQ(-1, del.ret);
+	}
+	ASSERT_EQ(0, mock_release(self->fd));
+	ASSERT_TRUE(doer_finish(&add));
+	ASSERT_TRUE(doer_finish(&del));
+	EXPECT_EQ(0, add.ret);
+	if (del.ret) {
+		EXPECT_EQ(ENOENT, del.err);
+		EXPECT_EQ(0, DEL());
+	}
+	EXPECT_EQ(0, mock_entries(self->fd, 0));
+}
+
+/* A thread with room for two; how many of its events are not of the mock. */
+static int do_wait_others(struct doer *doer)
+{
+	struct epoll_event ev[2];
+	int i, n = doer->be->wait(doer->ep, ev, 2, -1);
+	int others = 0;
+
+	for (i = 0; i < n; i++)
+		others += ev[i].data.u64 != DATA;
+	return n < 0 ? n : others;
+}
+
+/* Claimed together with a file that takes its time; then it is deleted. */
+TEST_F(mockdev, del_of_what_comes_next_during_wait)
+{
+	struct doer waiter = { .work = do_wait_others, .be = self->be,
+			       .ep = self->ep };
+	struct doer del = { .work = do_del, .be = self->be, .ep = self->ep };
+	bool gone;
+
+	del.fd = eventfd(1, EFD_CLOEXEC);
+	ASSERT_LE(0, del.fd);
+	ASSERT_EQ(0, ADD(EPOLLIN));
+	ASSERT_EQ(0, mock_event(self->fd, EPOLLIN));
+	ASSERT_EQ(0, xadd(self->be, self->ep, del.fd, EPOLLIN, 9));
+	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_QUERY));
+	ASSERT_EQ(0, doer_start(&waiter));
+	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	ASSERT_EQ(0, doer_start(&del));
+	doer_settle(&del);
+	gone = atomic_load(&del.done);
+	if (self->be->ours)
+		EXPECT_TRUE(gone);
+	ASSERT_EQ(0, mock_release(self->fd));
+	ASSERT_TRUE(doer_finish(&waiter));
+	ASSERT_TRUE(doer_finish(&del));
+	EXPECT_EQ(0, del.ret);
+	EXPECT_EQ(gone ? 0 : 1, waiter.ret);
+	EXPECT_EQ(EPOLLIN, REPORTED());
+	EXPECT_EQ(0, close(del.fd));
 }
 
 /* A second waiter that finds the only event in the hands of the first. */

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <poll.h>
 #include <linux/userfaultfd.h>
+#include <sys/eventfd.h>
 
 #include "kselftest_harness.h"
 #include "observe.h"
@@ -489,6 +490,43 @@ TEST_F(ready, leftover_deleted_during_a_wait_is_gone)
 	r.fd = self->in[2];
 	remove_during_wait(_metadata, &self->paused, &r);
 	EXPECT_ITEMS("301", NR_ITEMS);
+}
+
+#define NR_EDGES 16
+#define NR_LEVELS 80
+#define NR_STORED 64
+
+/*
+ * A wait that cannot store all it has claimed: what it could not comes first
+ * next time, in the old order, before what it could; edges among what it could
+ * do not come again.
+ */
+TEST_F(ready, many_leftovers_of_a_fault_keep_their_order)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	struct epoll_event ev[NR_LEVELS + 1], *room;
+	int i, fd;
+	char *map;
+
+	map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, munmap(map + page, page));
+	room = (struct epoll_event *)(map + page) - NR_STORED;
+	for (i = 0; i < NR_EDGES + NR_LEVELS; i++) {
+		fd = eventfd(1, EFD_CLOEXEC);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, xadd(variant->be, self->ep, fd,
+				  i < NR_EDGES ? EPOLLIN | EPOLLET : EPOLLIN, i));
+	}
+	ASSERT_EQ(NR_STORED, variant->be->wait(self->ep, room, NR_EDGES + NR_LEVELS, 0));
+	for (i = 0; i < NR_STORED; i++)
+		EXPECT_EQ((uint64_t)i, room[i].data.u64);
+	ASSERT_EQ(NR_LEVELS, wait0(variant->be, self->ep, ev, NR_LEVELS + 1));
+	for (i = 0; i < NR_LEVELS; i++)
+		EXPECT_EQ((NR_STORED - NR_EDGES + i) % NR_LEVELS,
+			  (int)ev[i].data.u64 - NR_EDGES);
+	ASSERT_EQ(0, munmap(map, page));
 }
 
 TEST_HARNESS_MAIN
