@@ -46,14 +46,13 @@ static bool is_held(struct doer *add)
 
 /* Returns 1 if the first failed after it had been held, 0 if before, else 2. */
 static int first_fails(struct __test_metadata *_metadata,
-		       FIXTURE_DATA(mockdev) *self, int nth)
+		       const struct backend *be, int ep, int fd, int nth)
 {
-	struct doer first = { .work = do_add, .be = self->be, .ep = self->ep,
-			      .fd = self->fd, .nth = nth };
-	struct doer second = { .work = do_add, .be = self->be, .ep = self->ep,
-			       .fd = self->fd };
+	struct doer first = { .work = do_add, .be = be, .ep = ep, .fd = fd,
+			      .nth = nth };
+	struct doer second = { .work = do_add, .be = be, .ep = ep, .fd = fd };
 
-	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_REGISTER));
+	ASSERT_EQ(0, mock_hold(fd, MOCK_SLOW_REGISTER));
 	ASSERT_EQ(0, doer_start(&first));
 	if (!is_held(&first)) {
 		ASSERT_TRUE(doer_finish(&first));
@@ -63,7 +62,7 @@ static int first_fails(struct __test_metadata *_metadata,
 	}
 	ASSERT_EQ(0, doer_start(&second));
 	doer_settle(&second);
-	ASSERT_EQ(0, mock_release(self->fd));
+	ASSERT_EQ(0, mock_release(fd));
 	ASSERT_TRUE(doer_finish(&first));
 	ASSERT_TRUE(doer_finish(&second));
 	EXPECT_LE(-1, first.ret);
@@ -74,11 +73,11 @@ static int first_fails(struct __test_metadata *_metadata,
 	if (second.ret)
 		EXPECT_EQ(EEXIST, second.err);
 	/* All of it: each head has one entry. */
-	EXPECT_EQ(1, mock_entries(self->fd, 0));
-	EXPECT_EQ(1, mock_entries(self->fd, 1));
-	EXPECT_EQ(0, DEL());
-	EXPECT_EQ(0, mock_entries(self->fd, 0));
-	EXPECT_EQ(0, mock_entries(self->fd, 1));
+	EXPECT_EQ(1, mock_entries(fd, 0));
+	EXPECT_EQ(1, mock_entries(fd, 1));
+	EXPECT_EQ(0, xdel(be, ep, fd));
+	EXPECT_EQ(0, mock_entries(fd, 0));
+	EXPECT_EQ(0, mock_entries(fd, 1));
 	return first.ret ? 1 : 2;
 }
 
@@ -93,7 +92,8 @@ TEST_F_TIMEOUT(mockdev, second_add_succeeds_if_the_first_fails, 120)
 		SKIP(return, "this kernel has no fault injection");
 	ASSERT_EQ(0, mock_heads(self->fd, 2, 0, 1));
 	for (nth = 1; how != 2 && nth < NTH_MAX; nth++) {
-		how = first_fails(_metadata, self, nth);
+		how = first_fails(_metadata, self->be, self->ep,
+				  self->fd, nth);
 		failed += how == 1;
 	}
 	EXPECT_EQ(2, how);
