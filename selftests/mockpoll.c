@@ -15,6 +15,7 @@
 #include "mockuse.h"
 #include "mockfix.h"
 #include "doer.h"
+#include "users.h"
 
 static int do_add(struct doer *doer)
 {
@@ -119,33 +120,54 @@ TEST_F(mockdev, others_go_on_during_mod)
 	EXPECT_EQ(EPOLLIN, REPORTED());
 }
 
-TEST_F(mockdev, second_add_waits_for_the_first)
+/* Three ADDs of one watch at once, the first inside poll(). */
+static void add_thrice(struct __test_metadata *_metadata,
+		       const struct backend *be, int ep, int fd,
+		       struct sysctl_saved *limit)
 {
 	struct doer add[3];
 	int i;
 
-	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_REGISTER));
+	ASSERT_EQ(0, mock_hold(fd, MOCK_SLOW_REGISTER));
 	for (i = 0; i < 3; i++) {
 		add[i] = (struct doer) {
-			.work = do_add, .be = self->be, .ep = self->ep,
-			.fd = self->fd, .events = EPOLLIN,
+			.work = do_add, .be = be, .ep = ep, .fd = fd,
+			.events = EPOLLIN,
 		};
 		ASSERT_EQ(0, doer_start(&add[i]));
-		if (i)
+		if (i) {
 			doer_settle(&add[i]);
-		else
-			ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+			continue;
+		}
+		ASSERT_TRUE(mock_wait_sleeping(fd, 1));
+		if (limit)
+			ASSERT_EQ(0, sysctl_set(limit, watch_limit_path(be), "0"));
 	}
 	/* Whether the first will succeed is not known yet. */
 	for (i = 0; i < 3; i++)
 		EXPECT_FALSE(atomic_load(&add[i].done));
-	ASSERT_EQ(0, mock_release(self->fd));
+	ASSERT_EQ(0, mock_release(fd));
 	for (i = 0; i < 3; i++) {
 		ASSERT_TRUE(doer_finish(&add[i]));
 		EXPECT_EQ(i ? -1 : 0, add[i].ret);
 		if (i)
 			EXPECT_EQ(EEXIST, add[i].err);
 	}
+}
+
+TEST_F(mockdev, second_add_waits_for_the_first)
+{
+	add_thrice(_metadata, self->be, self->ep, self->fd, NULL);
+	EXPECT_EQ(0, DEL());
+}
+
+/* Also where there is no room for another watch. */
+TEST_F(mockdev, second_add_waits_at_the_limit)
+{
+	struct sysctl_saved limit = { 0 };
+
+	add_thrice(_metadata, self->be, self->ep, self->fd, &limit);
+	EXPECT_EQ(0, sysctl_restore(&limit));
 	EXPECT_EQ(0, DEL());
 }
 
