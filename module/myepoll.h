@@ -201,7 +201,7 @@
 #define MYE_PRIVATE	(EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
 
 /* Watches claimed at once; they live on the stack of the pass. */
-#define MYE_BATCH	32
+#define MYE_BATCH	24
 
 /* A chain of instances may have this many links, 5 instances. */
 #define MYE_MAX_NESTS	4
