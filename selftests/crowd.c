@@ -374,4 +374,41 @@ TEST_F_TIMEOUT(crowd, events_survive_watches_that_come_and_go, 240)
 	EXPECT_EQ(0, atomic_load(&self->faults));
 }
 
+#define NR_SPINS 20000
+
+static void *write_edges(void *arg)
+{
+	CROWD *self = arg;
+
+	while (!atomic_load(&self->busy[0]))
+		if (eventfd_write(self->efd[0], 1))
+			return "eventfd_write failed";
+	return NULL;
+}
+
+/* Who looks without pause meets events at any point of their way. */
+TEST_F_TIMEOUT(crowd, edges_meet_a_thread_that_does_not_sleep, 240)
+{
+	struct epoll_event ev[2];
+	void *failure;
+	int i, n;
+
+	watch_files(1, EPOLLIN | EPOLLET);
+	start_threads(1, write_edges);
+	for (i = 0; i < NR_SPINS; i += n) {
+		n = self->be->wait(self->ep, ev, 2, 0);
+		ASSERT_LE(0, n);
+		ASSERT_GE(1, n);
+	}
+	atomic_store(&self->busy[0], true);
+	ASSERT_EQ(0, pthread_join(self->thread[0], &failure));
+	EXPECT_EQ(NULL, failure);
+	/* Of all those that came since the last look one is left, or none. */
+	ASSERT_GE(1, wait0(self->be, self->ep, ev, 2));
+	ASSERT_EQ(0, wait0(self->be, self->ep, ev, 2));
+	ASSERT_EQ(0, eventfd_write(self->efd[0], 1));
+	ASSERT_EQ(1, wait0(self->be, self->ep, ev, 2));
+	ASSERT_EQ(0, wait0(self->be, self->ep, ev, 2));
+}
+
 TEST_HARNESS_MAIN

@@ -148,6 +148,27 @@ TEST_F(lifetime, two_descriptors_of_a_file_are_two_watches)
 	self->efd = -1;
 }
 
+TEST_F(lifetime, last_close_takes_all_watches_away)
+{
+	int second = variant->be->create(EPOLL_CLOEXEC);
+	int copy = dup(self->efd);
+
+	ASSERT_LE(0, second);
+	ASSERT_LE(0, copy);
+	watch(self->efd, EPOLLIN, 1);
+	watch(copy, EPOLLIN, 2);
+	ASSERT_EQ(0, xadd(variant->be, second, copy, EPOLLIN, 3));
+	touch(copy);
+	ASSERT_EQ(0, close(self->efd));
+	ASSERT_EQ(0, close(copy));
+	self->efd = -1;
+	EXPECT_EQ(0, wait_now());
+	EXPECT_EQ(0, wait0(variant->be, second, self->ev, 1));
+	EXPECT_EQ(0, count_watches(self->ep));
+	EXPECT_EQ(0, count_watches(second));
+	close(second);
+}
+
 TEST_F(lifetime, number_reused_is_another_watch)
 {
 	int copy = dup(self->efd), fd = self->efd;

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a waiter has in its hands while poll() of a mock object takes its time:
+ * the last reference to a file, an edge, what else became ready.
+ */
+#define _GNU_SOURCE
+#include <sys/eventfd.h>
+
+#include "kselftest_harness.h"
+#include "helpers.h"
+#include "mockuse.h"
+#include "mockfix.h"
+
+#define SLOW_MS 200
+#define REFERENCES "/sys/module/myepoll_mock/refcnt"
+
+/* How many mock objects there are; -1 if nobody knows. */
+static int mock_objects(void)
+{
+	FILE *f = fopen(REFERENCES, "re");
+	int n = -1;
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%d", &n) != 1)
+		n = -1;
+	fclose(f);
+	return n;
+}
+
+/* The mock is closed while the waiter is in its poll(), which says @revents. */
+static void close_under(struct __test_metadata *_metadata, struct waiter *w,
+			int fd, uint32_t revents)
+{
+	struct mock_slow slow = {
+		.mode = MOCK_SLOW_MS,
+		.flags = MOCK_SLOW_QUERY,
+		.ms = SLOW_MS,
+		.count = 1,
+	};
+
+	ASSERT_EQ(0, xadd(w->be, w->ep, fd, EPOLLIN, DATA));
+	ASSERT_EQ(0, mock_set(fd, revents));
+	ASSERT_EQ(0, waiter_start(w));
+	ASSERT_EQ(0, ioctl(fd, MOCK_IOC_SLOW, &slow));
+	ASSERT_EQ(0, mock_wake(fd, 0, EPOLLIN));
+	ASSERT_TRUE(mock_wait_sleeping(fd, 1));
+	ASSERT_EQ(0, close(fd));
+}
+
+/* End a wait that may or may not have an event. */
+static void end_wait(struct __test_metadata *_metadata, struct waiter *w)
+{
+	int fd = eventfd(1, EFD_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, xadd(w->be, w->ep, fd, EPOLLIN, 9));
+	ASSERT_TRUE(waiter_finish(w, PATIENCE_MS));
+	ASSERT_EQ(0, close(fd));
+}
+
+/* close() has returned: a wait that begins now knows nothing of the file. */
+TEST_F(mockdev, closed_file_is_not_reported_to_others)
+{
+	struct waiter w = { .be = self->be, .ep = self->ep, .timeout = -1 };
+	struct epoll_event ev[2];
+
+	close_under(_metadata, &w, self->fd, EPOLLIN);
+	self->fd = -1;
+	EXPECT_EQ(0, wait0(self->be, self->ep, ev, 2));
+	end_wait(_metadata, &w);
+}
+
+/* A waiter that goes back to sleep does not keep the file open; native's does. */
+TEST_F(mockdev, closed_file_does_not_wait_for_the_waiter)
+{
+	struct waiter w = { .be = self->be, .ep = self->ep, .timeout = -1 };
+	int64_t deadline = now_ns() + PATIENCE_MS * 1000000LL;
+	int before = mock_objects();
+
+	ASSERT_LT(0, before);
+	close_under(_metadata, &w, self->fd, 0);
+	self->fd = -1;
+	while (self->be->ours && mock_objects() != before - 1) {
+		ASSERT_GT(deadline, now_ns());
+		breathe();
+	}
+	EXPECT_FALSE(atomic_load(&w.done));
+	end_wait(_metadata, &w);
+}
+
+/* Who is killed does not take an edge along.  Native does. */
+TEST_F(mockdev, killed_waiter_leaves_the_edge)
+{
+	struct epoll_event ev;
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, ADD(EPOLLIN | EPOLLET));
+	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_QUERY));
+	ASSERT_EQ(0, mock_event(self->fd, EPOLLIN));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(self->be->wait(self->ep, &ev, 1, -1));
+	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	if (self->be->ours)
+		EXPECT_EQ(EPOLLIN, REPORTED());
+	EXPECT_EQ(0, DEL());
+	EXPECT_EQ(0, mock_entries(self->fd, 0));
+}
+
+/* What becomes ready while a wait is at work is for the next one. */
+TEST_F(mockdev, arrivals_during_a_wait_are_for_the_next)
+{
+	struct waiter w = { .be = self->be, .ep = self->ep, .timeout = -1 };
+	int fd = eventfd(0, EFD_CLOEXEC);
+	struct epoll_event ev[3];
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ADD(EPOLLIN));
+	ASSERT_EQ(0, xadd(self->be, self->ep, fd, EPOLLIN, 9));
+	ASSERT_EQ(0, waiter_start(&w));
+	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_QUERY));
+	ASSERT_EQ(0, mock_event(self->fd, EPOLLIN));
+	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	ASSERT_EQ(0, eventfd_write(fd, 1));
+	ASSERT_EQ(0, mock_release(self->fd));
+	ASSERT_TRUE(waiter_finish(&w, PATIENCE_MS));
+	EXPECT_EQ(1, w.ret);
+	EXPECT_EQ(DATA, w.events[0].data.u64);
+	ASSERT_EQ(2, wait0(self->be, self->ep, ev, 3));
+	EXPECT_EQ(9U, ev[0].data.u64);
+	EXPECT_EQ(DATA, ev[1].data.u64);
+	EXPECT_EQ(0, close(fd));
+}
+
+TEST_HARNESS_MAIN
