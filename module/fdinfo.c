@@ -17,12 +17,15 @@ static void mye_show_watch(struct seq_file *m, struct mye_watch *w)
 	struct inode *inode;
 
 	spin_lock(&w->lock);
-	/* As long as it is not dead, the file cannot go away under the lock. */
+	/*
+	 * As long as it is not dead, the file cannot go away under the lock.
+	 * Its position belongs to who reads and writes it: any value will do.
+	 */
 	if (!w->dead && w->published) {
 		inode = file_inode(w->file);
 		seq_printf(m, "tfd: %8d events: %8x data: %16llx  pos:%lli ino:%lx sdev:%x\n",
 			   w->fd, (__force u32)w->mask, w->data,
-			   (long long)w->file->f_pos,
+			   (long long)data_race(w->file->f_pos),
 			   (unsigned long)inode->i_ino, inode->i_sb->s_dev);
 	}
 	spin_unlock(&w->lock);
