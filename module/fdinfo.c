@@ -15,17 +15,17 @@
 static void mye_show_watch(struct seq_file *m, struct mye_watch *w)
 {
 	struct inode *inode;
+	long long pos;
 
 	spin_lock(&w->lock);
-	/*
-	 * As long as it is not dead, the file cannot go away under the lock.
-	 * Its position belongs to who reads and writes it: any value will do.
-	 */
+	/* As long as it is not dead, the file cannot go away under the lock. */
 	if (!w->dead && w->published) {
 		inode = file_inode(w->file);
+		/* data_race: the position is for who reads and writes the file */
+		pos = data_race(w->file->f_pos);
 		seq_printf(m, "tfd: %8d events: %8x data: %16llx  pos:%lli ino:%lx sdev:%x\n",
 			   w->fd, (__force u32)w->mask, w->data,
-			   (long long)data_race(w->file->f_pos),
+			   pos,
 			   (unsigned long)inode->i_ino, inode->i_sb->s_dev);
 	}
 	spin_unlock(&w->lock);
