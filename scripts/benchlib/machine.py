@@ -163,9 +163,10 @@ def vm_command(suite, options, script):
     if options.kernel:
         words += ["--kernel", options.kernel]
     ours = {case.program for case in suite.cases if case.parse is None}
-    for path in [*(PROGRAMS / name for name in sorted(ours)),
-                 *sorted({path for case in suite.cases for path in case.files})]:
-        words += ["--add", path]
+    for name in sorted(ours):
+        words += ["--add", PROGRAMS / name]
+    for pack in (case.pack for case in suite.cases if case.pack):
+        words += pack()
     return [str(word) for word in
             [*words, "--add", f"{script}:/vm/pairs", "--", "sh", "pairs"]]
 

@@ -5,11 +5,15 @@ A case is one program with its arguments.  It runs once on each backend, as
 PROGRAM ARGUMENT... --backend native|myepoll, and prints lines of JSON with
 name, unit, backend and value (bench/result.h).  What does not speak that, such
 as a foreign benchmark behind a preload library, gets a `wrap` (words in front of
-the command for myepoll) and a `parse` (its output to [(name, unit, value)]).
+the command for myepoll), a `parse` (its output to [(name, unit, value)]) and a `pack`
+(the options of scripts/vm that bring it).
 """
 
 import dataclasses
+import re
 import typing
+
+from peerslib import programs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Case:
     # Short and noisy: this many times as many pairs.
     times: int = 1
     wrap: tuple = ()
-    files: tuple = ()	# further ones to pack, as for scripts/vm --add
+    pack: typing.Optional[typing.Callable] = None
     parse: typing.Optional[typing.Callable] = None
 
     def wanted(self, suite, only):
@@ -204,7 +208,43 @@ def memory(_):
     return Suite("memory", False, 6144, tuple(cases))
 
 
-SUITES = (icount, parallel, memory)
+def foreign_case(name, program, args, parse):
+    """A benchmark out of one of Debian's packages."""
+    return Case(f"foreign.{name}", program, words(args), parse=parse,
+                names=(f"foreign.{name}",),
+                wrap=words("/vm/myepoll run --require --"),
+                pack=lambda: programs.bring(name))
+
+
+def parse_average(name):
+    """perf bench epoll; ctl says the same three times, for ADD, MOD and DEL."""
+    def parse(text):
+        found = re.search(r"Averaged (\d+) ", text)
+        return [(name, "1/s", float(found.group(1)))] if found else []
+    return parse
+
+
+def parse_bogo_ops(text):
+    """The sixth figure of stress-ng's line: by real time."""
+    found = re.search(r"\] epoll +\d+ +[\d.]+ +[\d.]+ +[\d.]+ +([\d.]+)", text)
+    return [("foreign.stress_ng", "1/s", float(found.group(1)))] if found else []
+
+
+def foreign(options):
+    """What others measure epoll with; not in a quick run, as it is downloaded."""
+    both = f"-t {max(2, options.cpus)} -r 1"
+    return Suite("foreign", False, 2048, (
+        foreign_case("perf_wait", "perf", f"bench epoll wait {both}",
+                     parse_average("foreign.perf_wait")),
+        foreign_case("perf_ctl", "perf", f"bench epoll ctl {both}",
+                     parse_average("foreign.perf_ctl")),
+        # Its log goes to stderr, which is not taken.
+        foreign_case("stress_ng", "stress-ng",
+                     f"--epoll {options.cpus} --verify --metrics --timeout 1s --quiet "
+                     "--log-file /proc/self/fd/1", parse_bogo_ops)))
+
+
+SUITES = (icount, parallel, memory, foreign)
 
 
 def choose(options):

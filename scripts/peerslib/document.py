@@ -14,7 +14,7 @@ native epoll and on the module in turn, in one guest. For each run it looks thro
 program and all its descendants: all instances have to be of the kind they should be. No error is
 allowed. *Ratio* is the median over neighbouring runs of ours to native's, *spread* the least and the
 greatest of them. `stress_ng` and the two parts of `perf bench` are no servers: they do nothing but epoll calls, so
-theirs is the ratio of the cost of these, which `docs/results.md` has in instructions.
+theirs is the ratio of those and of what goes with them.
 
 Answers are compared byte for byte: all of them for what wrk asks (nginx, haproxy, node, asyncio, selectors) and
 of memcached; of redis one value of 8 KB before each run, as its client under load looks at the kind of an

@@ -2,13 +2,15 @@
 """The programs of make peers: Debian's packages, and what of them the guest gets."""
 
 import dataclasses
+import pathlib
 import re
+import subprocess
 import zlib
 
 from vmlib import common, packages
 
+TOP = pathlib.Path(__file__).resolve().parents[2]
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
-JVM = "usr/lib/jvm/java-17-openjdk-amd64"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,3 +125,13 @@ def additions(root, program):
     for tree in program.trees:
         words += ["--add", f"{root / tree}:/{tree}"]
     return words
+
+
+def bring(name):
+    """The same for a program of this list, with its packages and the command that
+    runs it on the module."""
+    program = PROGRAMS[name]
+    lib = TOP / "build/lib"
+    subprocess.run(["make", "-s", "-C", TOP / "lib", f"OUT={lib}"], check=True)
+    return [*additions(unpacked(program.packages)[0], program),
+            "--add", lib / "myepoll", "--add", lib / "libmyepoll-preload.so"]

@@ -268,15 +268,25 @@ def _relocate_headers(temp, final):
 def newer_wakeup_test(series="7.2", suite="sid", update=False):
     """The wake-up test of a newer kernel, which has more cases."""
     place = common.cache_dir() / WAKEUP_NEW
-    if place.exists() and not update:
-        return place
+    if update or not place.exists():
+        _fetch_wakeup_test(packages.private_apt(suite), series, place)
+    return place
+
+
+def wakeup_test_of(series):
+    """The wake-up test of a kernel series that apt offers."""
+    place = common.cache_dir() / WAKEUP_NEW.replace("-new", f"-{series}")
+    if not place.exists():
+        _fetch_wakeup_test(packages.Apt(), series, place)
+    return place
+
+
+def _fetch_wakeup_test(apt, series, place):
     with common.locked("source"):
-        apt = packages.private_apt(suite)
         name = f"linux-source-{series}"
         fields = apt.record(name)
         if not fields:
-            raise common.VmError(f"the mirror has no {name} in {suite}; the tests use "
-                                 "the wake-up test of the default kernel",
+            raise common.VmError(f"the mirror has no {name}, for its wake-up test",
                                  common.EXIT_USAGE)
         deb = apt.download(name, fields["Version"], common.cache_dir() / "debs")
         try:
@@ -288,7 +298,6 @@ def newer_wakeup_test(series="7.2", suite="sid", update=False):
             packages.remove(common.cache_dir() / "source")
         finally:
             deb.unlink()
-    return place
 
 
 def source_files(update=False):

@@ -106,6 +106,30 @@ class Apt:
         return directory / base
 
 
+def source(package, directory):
+    """Downloads and unpacks the source of a package of the host's own release, into
+    a new directory; returns its top."""
+    codename = Apt().call("apt-get", "indextargets", "--format", "$(CODENAME)",
+                          "Created-By: Packages", "Origin: Debian", "Label: Debian",
+                          what="asking apt for the release").split()
+    if not codename:
+        raise common.VmError("apt has no Debian mirror configured", common.EXIT_USAGE)
+    # The second name is that of updates.
+    apt = private_apt(min(codename, key=len), "deb-src")
+    common.need_tool("dpkg-source", "dpkg-dev")
+    directory.mkdir(parents=True, exist_ok=True)
+    common.say(f"fetching the source of {package}")
+    # apt checks what arrives against signed hashes.
+    apt.call("apt-get", "-q", "--download-only", "source", package,
+             what=f"downloading the source of {package}", cwd=directory)
+    control = list(directory.glob("*.dsc"))
+    if len(control) != 1:
+        raise common.VmError(f"the source of {package} has no one .dsc")
+    common.command(["dpkg-source", "--no-check", "-x", control[0], directory / "tree"],
+                   f"unpacking the source of {package}")
+    return directory / "tree", control[0].name.split("_", 1)[1][:-len(".dsc")]
+
+
 KEYRING = "usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -122,14 +146,15 @@ def mirror():
                          "has never run", common.EXIT_USAGE)
 
 
-def private_apt(suite):
-    """apt for another suite of the same mirror, with a root in the cache.
+def private_apt(suite, kind="deb"):
+    """apt for another suite of the same mirror, with a root in the cache; of kind
+    deb-src it has sources instead.
 
     Signatures are checked with Debian's keyring.  If the host's is too old for
     that suite, the newest the host's own suite offers is tried, for these
     packages only.
     """
-    root = common.cache_dir() / "apt" / suite
+    root = common.cache_dir() / "apt" / (suite if kind == "deb" else f"{suite}-src")
     for directory in ("etc", "lists/partial", "cache/archives/partial"):
         (root / directory).mkdir(parents=True, exist_ok=True)
     (root / "status").touch()
@@ -142,7 +167,7 @@ def private_apt(suite):
     with common.locked(f"apt-{suite}"):
         for keyring in _keyrings(root):
             (root / "sources.list").write_text(
-                f"deb [signed-by={keyring}] {uri} {suite} main\n", encoding="ascii")
+                f"{kind} [signed-by={keyring}] {uri} {suite} main\n", encoding="ascii")
             common.say(f"reading the list of packages in {suite}")
             try:
                 apt.call("apt-get", "-q", "update", what=f"asking {uri} for {suite}")
