@@ -32,7 +32,7 @@ endif
 export V
 
 .DEFAULT_GOAL := all
-.PHONY: peers lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
+.PHONY: deb check-deb peers lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
 
 all: $(KDIR)/Makefile
 	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -61,6 +61,8 @@ help:
 	@echo "make lib        the libraries and the myepoll command"
 	@echo "make install    install them, headers, manual pages (PREFIX= LIBDIR= DESTDIR=)"
 	@echo "make uninstall  take them away again, with the same variables"
+	@echo "make deb        Debian packages, into out/deb; make check-deb installs them"
+	@echo "                in a file system of their own, and removes them (root)"
 	@echo "make load       insmod on this host (root), make unload: rmmod"
 	@echo "make setup      install the host packages that are missing (root)"
 	@echo "make clean      remove everything built (the cache stays)"
@@ -96,6 +98,12 @@ peers: setup
 check: selftests lib-tests
 	$(Q)scripts/check $(VERBOSE) $(KERNEL_OPT) --timeout $(TEST_TIMEOUT) \
 		--vm-timeout $(CHECK_TIMEOUT) $(TESTS)
+
+deb:
+	$(Q)scripts/deb
+
+check-deb: deb
+	$(Q)scripts/check-deb
 
 model: setup
 	$(Q)model/run
