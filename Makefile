@@ -109,9 +109,11 @@ model: setup
 	$(Q)model/run
 
 check-debug: selftests
+	$(Q)scripts/setup --debug
 	$(Q)scripts/check-debug $(TESTS)
 
 mutants: selftests
+	$(Q)scripts/setup --debug
 	$(Q)scripts/mutants
 
 attack: selftests
