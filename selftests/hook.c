@@ -167,6 +167,55 @@ TEST_F_TIMEOUT(hook, tracers_come_and_go, 300)
 	EXPECT_EQ(0, closer.failures);
 }
 
+/* What bpftrace prints when it ends, after three seconds. */
+#define BPF_SCRIPT "kprobe:" HOOKED " { @kprobe = count(); } " \
+		   "kfunc:" HOOKED " { @fentry = count(); } " \
+		   "interval:s:3 { exit(); }"
+
+struct bpf_hits {
+	long kprobe;
+	long fentry;
+};
+
+static int bpftrace_run(struct bpf_hits *hits)
+{
+	FILE *out = popen("bpftrace -e '" BPF_SCRIPT "' 2>&1", "re");
+	char line[256];
+
+	if (!out)
+		return -1;
+	while (fgets(line, sizeof(line), out)) {
+		if (sscanf(line, "@kprobe: %ld", &hits->kprobe) != 1 &&
+		    sscanf(line, "@fentry: %ld", &hits->fentry) != 1 &&
+		    line[0] != '\n')
+			ksft_print_msg("%s", line);
+	}
+	return pclose(out);
+}
+
+/*
+ * Two programs on the function that we trace: one by a kprobe, one by a direct
+ * call from its entry.  Files are closed while both come and go.
+ */
+TEST_F_TIMEOUT(hook, bpftrace_on_this_function, 300)
+{
+	struct closer closer = { .be = self->be };
+	struct bpf_hits hits = { 0 };
+	pthread_t thread;
+
+	if (system("bpftrace --version >/dev/null 2>&1"))
+		SKIP(return, "there is no bpftrace");
+	ASSERT_EQ(0, need_debugfs());
+	ASSERT_EQ(0, pthread_create(&thread, NULL, closer_main, &closer));
+	EXPECT_EQ(0, bpftrace_run(&hits));
+	atomic_store(&closer.stop, true);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_LT(0, hits.kprobe);
+	EXPECT_LT(0, hits.fentry);
+	EXPECT_LT(0, closer.rounds);
+	EXPECT_EQ(0, closer.failures);
+}
+
 /* What concerns the module alone */
 
 FIXTURE(hook_ours)
