@@ -160,6 +160,8 @@ def vm_command(suite, options, script):
         # A virtual CPU that halts is a thread of the emulator that sleeps, and to
         # wake that is many times dearer than what is to be measured.
         words += ["--append", "idle=poll"]
+    if options.append:
+        words += ["--append", options.append]
     if options.kernel:
         words += ["--kernel", options.kernel]
     ours = {case.program for case in suite.cases if case.parse is None}
@@ -203,4 +205,5 @@ def mode(suite, options):
     else:
         text = f"{'KVM' if guest.kvm_usable() else 'TCG'}, {options.cpus} CPUs"
     return text + (", quick" if options.quick else "") + \
+        (f", {options.append}" if options.append else "") + \
         (", native in both columns" if options.control else "")
