@@ -103,15 +103,18 @@ bool mye_lane_hit(struct mye_watch *w)
 	}
 }
 
-/* An inbox has the newest first, a list the oldest.  Returns how many. */
+/*
+ * An inbox has the newest first, a list the oldest: each goes right behind
+ * @last.  Returns how many.
+ */
 static unsigned int mye_lane_sort(struct llist_node *inbox,
-				  struct list_head *list)
+				  struct list_head *last)
 {
 	struct mye_watch *w, *next;
 	unsigned int n = 0;
 
 	llist_for_each_entry_safe(w, next, inbox, inbox) {
-		list_add(&w->node, list);
+		list_add(&w->node, last);
 		if (!(++n % MYE_RESCHED))
 			cond_resched();
 	}
@@ -126,7 +129,6 @@ static unsigned int mye_lane_sort(struct llist_node *inbox,
 void mye_lane_drain(struct mye_lane *lane)
 {
 	struct llist_node *inbox;
-	LIST_HEAD(list);
 	unsigned int n;
 
 	lockdep_assert_held(&lane->lock);
@@ -134,8 +136,7 @@ void mye_lane_drain(struct mye_lane *lane)
 		return;
 	WRITE_ONCE(lane->len, lane->len + 1);
 	inbox = llist_del_all(&lane->inbox);	/* pairs with mye_lane_ready() */
-	n = mye_lane_sort(inbox, &list);
-	list_splice_tail(&list, &lane->fifo);
+	n = mye_lane_sort(inbox, lane->fifo.prev);
 	WRITE_ONCE(lane->len, lane->len + n - 1);
 }
 
@@ -359,6 +360,25 @@ static void mye_lane_settled(struct mye_instance *inst, unsigned int requeued)
 		mye_wake_next(inst);
 }
 
+/* What is left is given back under the lock of its lane. */
+static void mye_lane_settle_locked(struct mye_instance *inst,
+				   struct list_head *claims)
+{
+	struct mye_settling s = { .orphans = LIST_HEAD_INIT(s.orphans) };
+	struct mye_watch *w;
+
+	do {
+		w = list_first_entry(claims, struct mye_watch, node);
+		mye_lane_settle_run(w->lane, claims, &s);
+		cond_resched();
+	} while (!list_empty(claims));
+	mye_lane_settled(inst, s.requeued);
+	/* Edges that come back after all: nobody who polled could see them. */
+	if (s.faulted)
+		mye_wake_pollers(inst, 0);
+	mye_lane_put_orphans(&s.orphans);
+}
+
 /**
  * mye_lane_settle - give back claimed watches
  * @inst: their instance
@@ -369,24 +389,11 @@ static void mye_lane_settled(struct mye_instance *inst, unsigned int requeued)
  */
 void mye_lane_settle(struct mye_instance *inst, struct mye_claims *claims)
 {
-	struct mye_settling s = { .orphans = LIST_HEAD_INIT(s.orphans) };
-	struct mye_watch *w;
-
 	if (claims->edges)
 		mye_lane_settle_unlocked(&claims->list);
 	claims->edges = false;
-	if (list_empty(&claims->list))
-		return;
-	do {
-		w = list_first_entry(&claims->list, struct mye_watch, node);
-		mye_lane_settle_run(w->lane, &claims->list, &s);
-		cond_resched();
-	} while (!list_empty(&claims->list));
-	mye_lane_settled(inst, s.requeued);
-	/* Edges that come back after all: nobody who polled could see them. */
-	if (s.faulted)
-		mye_wake_pollers(inst, 0);
-	mye_lane_put_orphans(&s.orphans);
+	if (!list_empty(&claims->list))
+		mye_lane_settle_locked(inst, &claims->list);
 }
 
 /**

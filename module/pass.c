@@ -277,7 +277,8 @@ static void mye_pass_deliver(struct mye_pass_state *pass,
 }
 
 /*
- * Take from one lane what was there when we came, as far as there is room.
+ * Take from one lane what was there when we came, as far as there is room; there
+ * is some.
  * Model: pass_lane in wait.pml.
  */
 static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
@@ -287,7 +288,7 @@ static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
 	struct list_head *last;
 	unsigned int n, want;
 
-	while (budget && !pass->error && pass->done < pass->max) {
+	for (;;) {
 		want = min(MYE_BATCH, pass->max - pass->done);
 		last = pass->claims.list.prev;
 		if (!mye_lane_claim(lane, &pass->claims, want, &budget, false))
@@ -295,8 +296,12 @@ static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
 		n = mye_pass_evaluate(pass, last, ready);
 		if (n)
 			mye_pass_deliver(pass, ready, n);
-		if (fatal_signal_pending(current))
+		if (!budget || pass->error || pass->done == pass->max)
+			return;
+		if (fatal_signal_pending(current)) {
 			pass->error = -EINTR;
+			return;
+		}
 		cond_resched();
 	}
 }
@@ -329,8 +334,11 @@ int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
 	mye_lanes_grow(inst);
 	nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
 	start = mye_lane_start(inst, nr);
-	for (i = 0; i < nr && !pass.error && pass.done < max; i++)
+	for (i = 0; i < nr && !pass.error && pass.done < max; i++) {
+		if (i)
+			cond_resched();
 		mye_pass_lane(&pass, mye_lane_nth(inst, (start + i) & (nr - 1)));
+	}
 	mye_lane_settle(inst, &pass.claims);
 	if (pass.awake)
 		mye_pm_pass_done(inst);

@@ -266,7 +266,8 @@ static noinline int mye_wait_long(struct mye_instance *inst,
 		}
 		cond_resched();
 	}
-	mye_late_drop(&late);
+	if (!llist_empty(&late))
+		mye_late_drop(&late);
 	if (deadline->slept)
 		mye_wake_left(inst);
 	return ret;
@@ -285,7 +286,8 @@ int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
 	     int max, struct mye_deadline *deadline)
 {
 	/* The poll that finds nothing: the shortest way. */
-	if (deadline->expired && mye_look(inst) == MYE_EMPTY)
+	if (deadline->expired && !mye_lane_ready(&inst->lane0) &&
+	    mye_look(inst) == MYE_EMPTY)
 		return 0;
 	return mye_wait_long(inst, events, max, deadline);
 }
