@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import zlib
 
-from . import common
+from . import common, packages, toolbox
 
 SOURCES = ("Kbuild", "VERSION", "module", "uapi", "selftests/mock")
 
@@ -16,7 +16,7 @@ SOURCES = ("Kbuild", "VERSION", "module", "uapi", "selftests/mock")
 def build_dir(kern):
     """Where everything built for that kernel is."""
     base = pathlib.Path(os.environ.get("MYEPOLL_BUILD") or common.TOP / "build")
-    return base.absolute() / kern.release
+    return base.absolute() / (kern.release + ("-clang" if kern.clang else ""))
 
 
 def _link_farm(directory):
@@ -38,23 +38,59 @@ def _link_farm(directory):
             place.unlink()
 
 
+# A kernel built with gcc, a module with clang: make is told, and what only gcc can
+# do is left to objtool.  Older ones cannot jump by the kernel's thunks.
+CLANGS = ("clang-16", "clang-19")
+CLANG = ("CONFIG_CC_IS_GCC=", "CONFIG_GCC_VERSION=0", "CONFIG_CC_IS_CLANG=y",
+         "CONFIG_CLANG_VERSION=160000", "CONFIG_FTRACE_MCOUNT_USE_CC=",
+         "CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y",
+         "CONFIG_CC_IMPLICIT_FALLTHROUGH=-Wimplicit-fallthrough")
+
+
 def compiler(kern):
     """The compiler these headers were made for, if they name one."""
+    if kern.clang:
+        return next(filter(shutil.which, CLANGS), None) or \
+            common.need_tool(CLANGS[0], CLANGS[0])
     config = kern.headers / ".config"
-    match = re.search(r'CONFIG_CC_VERSION_TEXT="(\S*gcc-(\d+))\b',
+    match = re.search(r'CONFIG_CC_VERSION_TEXT="\S*gcc-(\d+)\b',
                       config.read_text(encoding="utf-8"))
-    name = f"gcc-{match.group(2)}" if match else "gcc"
-    if not shutil.which(name):
+    name = f"gcc-{match.group(1)}" if match else "gcc"
+    if not kern.suite and not kern.arch.cross and not shutil.which(name):
         raise common.VmError(f"the headers of {kern.release} want {name}, which is "
                              f"not installed; install the package {name}")
-    return name
+    return kern.arch.cross + name
+
+
+def toolbox_of(kern):
+    """The directory with the tools to build for it, or None: the host's do."""
+    name = compiler(kern).removeprefix(kern.arch.cross)
+    if kern.arch.cross:
+        triplet = kern.arch.cross.rstrip("-")
+        return toolbox.root(kern.suite or packages.own_suite(),
+                            (f"{name}-{triplet}", f"libc6-dev-{kern.arch.name}-cross"))
+    return toolbox.root(kern.suite, (name,)) if kern.suite else None
+
+
+def inside(kern, visible, args):
+    """The command that runs args where the tools are; it sees these directories."""
+    tools = toolbox_of(kern)
+    return toolbox.inside(tools, visible, args) if tools else args
 
 
 def make_args(kern, directory, extra=()):
     """The command that builds the modules."""
-    return [common.need_tool("make", "make"), "-C", str(kern.headers),
-            f"M={directory}", f"CC={compiler(kern)}",
+    args = ["make", "-C", str(kern.headers), f"M={directory}", f"CC={compiler(kern)}",
+            # Types for BPF need pahole, and nothing here asks for them.
+            "CONFIG_DEBUG_INFO_BTF_MODULES=",
+            "PAHOLE_VERSION=$(CONFIG_PAHOLE_VERSION)",
             f"-j{os.cpu_count() or 1}", *extra]
+    if kern.clang:
+        args += CLANG
+    if kern.arch.cross:
+        args.append(f"CROSS_COMPILE={kern.arch.cross}")
+    common.need_tool("make", "make")
+    return inside(kern, (common.TOP, directory, kern.headers.parents[2]), args)
 
 
 def _make(kern, directory, extra, verbose=False, show_warnings=True):

@@ -15,14 +15,11 @@ import sys
 import tarfile
 import time
 
-from . import common
+from . import arch, common
 
-KERNEL_ARGS = ("console=ttyS0 panic=-1 oops=panic panic_on_warn=1 loglevel=5 "
+KERNEL_ARGS = ("panic=-1 oops=panic panic_on_warn=1 loglevel=5 "
                "unknown_nmi_panic=1 sysrq_always_enabled=1 "
                "random.trust_cpu=on")
-# QEMU's own CPU hands out one time stamp to all virtual CPUs, which the kernel
-# cannot know: it would fall back to the HPET, 15 times slower to read.
-TCG_ARGS = "tsc=reliable"
 # How long a guest may take to power off once all is said, or to answer a
 # question about its state before it is killed.
 POWEROFF_S = 30
@@ -40,14 +37,14 @@ def kvm_usable():
         os.access("/dev/kvm", os.R_OK | os.W_OK)
 
 
-def accelerator(icount):
+def accelerator(icount, target):
     """QEMU's options for how instructions are run."""
     if icount:
         return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off",
-                "-cpu", "max"]
-    if kvm_usable():
+                "-cpu", target.cpu]
+    if target.name == arch.HOST and kvm_usable():
         return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    return ["-accel", "tcg,thread=multi", "-cpu", target.cpu]
 
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -74,11 +71,12 @@ class Result:
 class Guest:
     """One virtual machine, from start to end.
 
-    sink takes the bytes of the command's stdout and stderr; tar_file, if
-    given, those of the archive of /out.
+    target is its architecture; sink takes the bytes of the command's stdout and
+    stderr; tar_file, if given, those of the archive of /out.
     """
 
-    def __init__(self, workdir, log, sink=None, tar_file=None):
+    def __init__(self, target, workdir, log, sink=None, tar_file=None):
+        self.target = target
         self.workdir = pathlib.Path(workdir)
         self.log = log
         self.sink = sink or self._to_stdio
@@ -102,12 +100,13 @@ class Guest:
 
     def start(self, image, initrd, options):
         """Starts QEMU; options has cpus, mem, icount, append, qemu_args."""
-        qemu = common.need_tool("qemu-system-x86_64", "qemu-system-x86")
-        accel = accelerator(options.icount)
-        append = [KERNEL_ARGS] + ([] if "kvm" in accel else [TCG_ARGS])
+        qemu = common.need_tool(self.target.qemu, self.target.package)
+        accel = accelerator(options.icount, self.target)
+        append = [f"console={self.target.console}", KERNEL_ARGS,
+                  *([] if "kvm" in accel else self.target.boot)]
         listeners = {}
         args = [qemu, "-nodefaults", "-no-user-config", "-display", "none",
-                "-no-reboot", *accel,
+                "-no-reboot", *self.target.machine, *accel,
                 "-smp", str(options.cpus), "-m", str(options.mem),
                 "-kernel", str(image), "-initrd", str(initrd),
                 "-append", " ".join(append + options.append),
@@ -287,7 +286,7 @@ class Guest:
         text = self._qmp("human-monitor-command",
                          **{"command-line": "info registers -a"}).get("return", "")
         return "\n".join(line for line in text.replace("\r", "").split("\n")
-                         if line.startswith(("CPU#", "RIP=")))
+                         if line.startswith(("CPU#", self.target.counter)))
 
     def _interrogate(self):
         """Asks a hung guest what it is doing; the answers go to the log too."""

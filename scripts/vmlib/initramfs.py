@@ -11,7 +11,7 @@ import shutil
 import stat
 import subprocess
 
-from . import common
+from . import build, common, packages
 
 GUEST = pathlib.Path(__file__).resolve().parent / "guest"
 
@@ -177,18 +177,34 @@ def shared_objects(path):
     return found
 
 
-def build_agent():
+def build_agent(kern):
     """The guest's agent, compiled once per version of its source."""
     source = GUEST / "agent.c"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    final = common.cache_dir() / "agent" / digest
+    final = common.cache_dir() / "agent" / f"{digest}{kern.arch.tail}"
     if final.exists():
         return final
-    gcc = shutil.which("gcc") or common.need_tool("gcc-12", "gcc-12")
+    flags = ["-static", "-O2", "-s", "-Wall", "-o"]
     with common.locked("agent"), common.replaced_file(final) as temp:
-        common.command([gcc, "-static", "-O2", "-s", "-Wall", "-o", temp, source,
-                        "-lutil"], "compiling the guest agent")
+        if kern.arch.cross:
+            args = build.inside(kern, (GUEST, final.parent),
+                                [build.compiler(kern), *flags, temp, source, "-lutil"])
+        else:
+            gcc = shutil.which("gcc") or common.need_tool("gcc-12", "gcc-12")
+            args = [gcc, *flags, temp, source, "-lutil"]
+        common.command(args, "compiling the guest agent")
     return final
+
+
+def busybox_of(target):
+    """The busybox for an architecture: the host's own, or out of a package."""
+    if not target.cross:
+        return pathlib.Path(common.need_tool("busybox", "busybox-static"))
+    final = common.cache_dir() / "busybox" / target.name
+    if not final.exists():
+        with common.locked("busybox"), common.replaced_dir(final) as temp:
+            packages.fetch(packages.foreign_apt(target.name), "busybox-static", temp)
+    return next(final.glob("**/bin/busybox"))
 
 
 def module_bytes(path):
@@ -204,20 +220,19 @@ def module_bytes(path):
     return pathlib.Path(path).read_bytes()
 
 
-def build_base(key, kmods):
+def build_base(kern, kmods):
     """The part that is the same for every run: busybox, init, agent, drivers.
 
     kmods are the driver files, in the order in which they are to be loaded.
     Returns the archive and the guest paths of the drivers.
     """
-    agent = build_agent()
-    busybox = pathlib.Path(common.need_tool("busybox", "busybox-static"))
+    agent, busybox = build_agent(kern), busybox_of(kern.arch)
     places = [f"/lib/kmods/{re.sub(r'[.](xz|zst)$', '', os.path.basename(k))}"
               for k in kmods]
     digest = hashlib.sha256()
     for path in [agent, GUEST / "init", busybox, pathlib.Path(__file__)]:
         digest.update(path.read_bytes())
-    digest.update(repr((key, [str(k) for k in kmods])).encode())
+    digest.update(repr((kern.sign, [str(k) for k in kmods])).encode())
     final = common.cache_dir() / "initramfs" / f"{digest.hexdigest()[:16]}.cpio"
     if final.exists():
         return final, places

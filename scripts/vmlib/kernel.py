@@ -10,7 +10,7 @@ import re
 import struct
 import subprocess
 
-from . import common, packages
+from . import arch, common, packages
 
 KSELFTEST = "tools/testing/selftests"
 WAKEUP_TEST = f"{KSELFTEST}/filesystems/epoll/epoll_wakeup_test.c"
@@ -30,12 +30,16 @@ class Kernel:
     """Where the parts of one kernel are."""
 
     def __init__(self, release, image, modules, headers, sign):
+        self.arch = arch.ARCHES[arch.HOST]
         self.release = release
         self.image = image
         self.modules = modules
         self.headers = headers
         # Changes when anything in the guest's base archive has to.
         self.sign = sign
+        # The suite of Debian that has the tools to build for it; None: the host's.
+        self.suite = None
+        self.clang = False
 
     def module_files(self, names):
         """The .ko files of the named drivers and of what they need, in order."""
@@ -131,18 +135,21 @@ def _behind(fields):
     return (found[0][0], found[0][1] or fields["Version"]) if found else None
 
 
-def _choose(apt, series):
-    """(package, version) of the image to use."""
+def _choose(apt, series, name):
+    """(package, version) of the image to use, for the architecture of that name."""
     if not series:
-        found = _behind(apt.record("linux-image-amd64"))
+        found = _behind(apt.record(f"linux-image-{name}"))
         if not found:
-            raise common.VmError("apt does not know linux-image-amd64; run "
+            raise common.VmError(f"apt does not know linux-image-{name}; run "
                                  "apt-get update (as root) and try again")
         return found
-    found = _behind(apt.record(f"linux-image-{series}-amd64"))
-    pattern = rf"linux-image-{re.escape(series)}[.+-][0-9a-z.+~-]*amd64$"
+    found = _behind(apt.record(f"linux-image-{series}-{name}"))
+    # Behind the version there is the number of the ABI, then the flavour.
+    number, _, flavour = series.partition("-")
+    tail = f"-{flavour}-{name}" if flavour else f"-{name}"
+    pattern = rf"linux-image-{re.escape(number)}[.+-][0-9.+~deb-]*{tail}$"
     for name in [] if found else apt.names("linux-image-"):
-        if not re.match(pattern, name) or re.search(r"-(cloud|rt)-amd64$", name):
+        if not re.match(pattern, name):
             continue
         fields = apt.record(name)
         if fields and not _behind(fields) and \
@@ -160,39 +167,51 @@ def _newer(one, other):
                           check=False).returncode == 0
 
 
-def resolve(series, update=False, suite=None):
+def resolve(series, update=False, suite=None, name=arch.HOST):
     """(package, version, suite) the series stands for: remembered, so that later
     runs need no apt."""
-    record = common.cache_dir() / "kernels" / f"{series or 'default'}.json"
+    tail = arch.ARCHES[name].tail
+    record = common.cache_dir() / "kernels" / f"{series or 'default'}{tail}.json"
     if record.exists() and not update:
         known = json.loads(record.read_text(encoding="ascii"))
         return known["package"], known["version"], known.get("suite")
-    package, version = _choose(_apt(suite), series)
+    package, version = _choose(_apt(suite, name), series, name)
     known = {"package": package, "version": version, "suite": suite}
     with common.replaced_file(record) as temp:
         temp.write_text(json.dumps(known), encoding="ascii")
     return package, version, suite
 
 
-def _apt(suite):
+def _apt(suite, name):
+    if name != arch.HOST:
+        return packages.foreign_apt(name)
     return packages.private_apt(suite) if suite else packages.Apt()
 
 
-def debian(series=None, update=False, headers=True, suite=None):
-    """A Debian kernel out of the cache, fetched if it is not there."""
-    package, version, suite = resolve(series, update, suite)
+def debian(series=None, update=False, headers=True, suite=None, name=arch.HOST):
+    """A Debian kernel out of the cache, fetched if it is not there.
+
+    series may end in a flavour (6.12-rt); name is that of the architecture.
+    """
+    package, version, suite = resolve(series, update, suite, name)
+    kern = _in_cache(package, version, headers, lambda: _apt(suite, name))
+    kern.arch, kern.suite = arch.ARCHES[name], suite
+    return kern
+
+
+def _in_cache(package, version, headers, apt):
     release = package[len("linux-image-"):]
     name = f"{release}_{version}"
     top = common.cache_dir() / "kernels" / name
     if not top.exists():
         with common.locked("kernels"):
             if not top.exists():
-                _fetch_image(_apt(suite), package, version, release, top)
+                _fetch_image(apt(), package, version, release, top)
     headers_top = common.cache_dir() / "headers" / name
     if headers and not headers_top.exists():
         with common.locked("headers"):
             if not headers_top.exists():
-                _fetch_headers(_apt(suite), release, version, headers_top)
+                _fetch_headers(apt(), release, version, headers_top)
     modules = next(top.glob(f"**/lib/modules/{release}"))
     return Kernel(release, _image_in(top, modules), modules,
                   headers_top / "usr/src" / f"linux-headers-{release}", name)
@@ -245,8 +264,14 @@ def _fetch_image(apt, package, version, release, top):
 
 def _fetch_headers(apt, release, version, top):
     with common.replaced_dir(top) as temp:
-        _download_all(apt, [(f"linux-headers-{release}", version)],
-                      r"linux-(headers|kbuild)-\d", temp)
+        wanted = (f"linux-headers-{release}", version)
+        if release.endswith(f"-{arch.HOST}"):
+            _download_all(apt, [wanted], r"linux-(headers|kbuild)-\d", temp)
+        else:
+            _download_all(apt, [wanted], r"linux-headers-\d", temp)
+            # What kbuild runs has to run here.
+            tools = packages.depends(apt.record(*wanted), r"linux-kbuild-\d")
+            _download_all(packages.Apt(), tools, r"linux-kbuild-\d", temp)
         _relocate_headers(temp, top)
 
 

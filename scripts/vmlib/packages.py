@@ -52,13 +52,17 @@ class Apt:
         return None
 
     @functools.lru_cache(maxsize=None)
-    def debian_uris(self):
-        """Where the Debian archives among apt's sources are."""
+    def debian_sources(self):
+        """{(URI, suite, component)} of the Debian archives among apt's sources."""
         text = self.call("apt-get", "indextargets", "--format",
-                         "$(ORIGIN) $(REPO_URI)", "Created-By: Packages",
-                         what="asking apt for its mirrors")
-        return {words[1].rstrip("/") for words in map(str.split, text.splitlines())
-                if len(words) == 2 and words[0] == "Debian"}
+                         "$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)",
+                         "Created-By: Packages", what="asking apt for its mirrors")
+        return {tuple(words[1:]) for words in map(str.split, text.splitlines())
+                if len(words) == 4 and words[0] == "Debian"}
+
+    def debian_uris(self):
+        """Where those archives are."""
+        return {uri.rstrip("/") for uri, _, _ in self.debian_sources()}
 
     def debian_version(self, package):
         """The newest version that Debian itself offers, or None: other archives may
@@ -106,16 +110,21 @@ class Apt:
         return directory / base
 
 
-def source(package, directory):
-    """Downloads and unpacks the source of a package of the host's own release, into
-    a new directory; returns its top."""
+def own_suite():
+    """The suite of the host's release."""
     codename = Apt().call("apt-get", "indextargets", "--format", "$(CODENAME)",
                           "Created-By: Packages", "Origin: Debian", "Label: Debian",
                           what="asking apt for the release").split()
     if not codename:
         raise common.VmError("apt has no Debian mirror configured", common.EXIT_USAGE)
     # The second name is that of updates.
-    apt = private_apt(min(codename, key=len), "deb-src")
+    return min(codename, key=len)
+
+
+def source(package, directory):
+    """Downloads and unpacks the source of a package of the host's own release, into
+    a new directory; returns its top."""
+    apt = private_apt(own_suite(), "deb-src")
     common.need_tool("dpkg-source", "dpkg-dev")
     directory.mkdir(parents=True, exist_ok=True)
     common.say(f"fetching the source of {package}")
@@ -154,27 +163,44 @@ def private_apt(suite, kind="deb"):
     that suite, the newest the host's own suite offers is tried, for these
     packages only.
     """
-    root = common.cache_dir() / "apt" / (suite if kind == "deb" else f"{suite}-src")
+    uri = mirror()
+    return _with_root(suite if kind == "deb" else f"{suite}-src",
+                      [(kind, "", f"{uri} {suite} main")])
+
+
+def foreign_apt(arch):
+    """apt for another architecture, with the archives the host has and a root in
+    the cache: dpkg is not told of it."""
+    sources = sorted(" ".join(source) for source in Apt().debian_sources())
+    if not sources:
+        raise common.VmError("apt has no Debian mirror configured, or apt-get update "
+                             "has never run", common.EXIT_USAGE)
+    return _with_root(arch, [("deb", f"arch={arch} ", source) for source in sources],
+                      (f"APT::Architecture={arch}", f"APT::Architectures::={arch}"))
+
+
+def _with_root(name, sources, options=()):
+    root = common.cache_dir() / "apt" / name
     for directory in ("etc", "lists/partial", "cache/archives/partial"):
         (root / directory).mkdir(parents=True, exist_ok=True)
     (root / "status").touch()
     apt = Apt((f"Dir::Etc={root}/etc", f"Dir::Etc::sourcelist={root}/sources.list",
                f"Dir::Etc::sourceparts={root}/none", f"Dir::State::lists={root}/lists",
                f"Dir::State::status={root}/status", f"Dir::Cache={root}/cache",
-               "APT::Update::Error-Mode=any", "Acquire::Languages=none"))
-    uri = mirror()
+               "APT::Update::Error-Mode=any", "Acquire::Languages=none", *options))
     failure = None
-    with common.locked(f"apt-{suite}"):
+    with common.locked(f"apt-{name}"):
         for keyring in _keyrings(root):
-            (root / "sources.list").write_text(
-                f"{kind} [signed-by={keyring}] {uri} {suite} main\n", encoding="ascii")
-            common.say(f"reading the list of packages in {suite}")
+            (root / "sources.list").write_text("".join(
+                f"{kind} [{option}signed-by={keyring}] {source}\n"
+                for kind, option, source in sources), encoding="ascii")
+            common.say(f"reading the list of packages in {name}")
             try:
-                apt.call("apt-get", "-q", "update", what=f"asking {uri} for {suite}")
+                apt.call("apt-get", "-q", "update", what=f"asking the mirror for {name}")
                 return apt
             except common.VmError as err:
                 failure = err
-    raise common.VmError(f"{failure}\n{suite} cannot be used: the mirror lacks it, "
+    raise common.VmError(f"{failure}\n{name} cannot be used: the mirror lacks it, "
                          "or it is signed by keys this host does not have",
                          common.EXIT_USAGE)
 
@@ -214,6 +240,15 @@ def unpack(deb, directory):
     """Unpacks a package's files."""
     common.command([common.need_tool("dpkg-deb", "dpkg"), "-x", deb, directory],
                    f"unpacking {deb.name}")
+
+
+def fetch(apt, package, directory):
+    """Downloads the newest version of a package and unpacks its files."""
+    fields = apt.record(package)
+    if not fields:
+        raise common.VmError(f"the mirror has no {package}", common.EXIT_USAGE)
+    unpack(apt.download(package, fields["Version"], common.cache_dir() / "debs"),
+           directory)
 
 
 def members(deb, pattern, names, directory):
