@@ -69,17 +69,30 @@ static inline bool mye_file_put_unless_last(struct file *file)
  */
 #define MYE_FILES_REUSED (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0))
 
-/* First argument of a traced function.  The accessor came in 6.5. */
+/*
+ * First argument of a traced function.  The accessor came in 6.5, on arm64 with
+ * DYNAMIC_FTRACE_WITH_ARGS in 6.2, as a function.  Where arguments do not come by
+ * themselves all registers have to be asked for, by the flag below.
+ */
 static inline unsigned long mye_ftrace_arg0(struct ftrace_regs *fregs)
 {
-#ifdef ftrace_regs_get_argument
+#if defined(ftrace_regs_get_argument) || \
+	(defined(CONFIG_ARM64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS))
 	return ftrace_regs_get_argument(fregs, 0);
 #elif defined(CONFIG_X86_64)
 	return fregs->regs.di;
+#elif defined(CONFIG_ARM64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_REGS)
+	return ftrace_get_regs(fregs)->regs[0];
 #else
 #error "no way to read the argument of a traced function on this kernel"
 #endif
 }
+
+#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) || !defined(CONFIG_ARM64)
+#define MYE_FTRACE_REGS	0
+#else
+#define MYE_FTRACE_REGS	FTRACE_OPS_FL_SAVE_REGS
+#endif
 
 /* A 32-bit program lays out its signal set in words of its own size. */
 static inline int mye_copy_sigset(sigset_t *mask, const void __user *from)

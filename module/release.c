@@ -38,7 +38,7 @@ static void mye_release_hook(unsigned long ip, unsigned long parent,
 
 static struct ftrace_ops mye_release_ops = {
 	.func	= mye_release_hook,
-	.flags	= FTRACE_OPS_FL_PERMANENT,
+	.flags	= FTRACE_OPS_FL_PERMANENT | MYE_FTRACE_REGS,
 };
 
 /* Never registered: only to ask ftrace whether it is alive. */
