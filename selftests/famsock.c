@@ -357,7 +357,7 @@ FAMILY_TEST(tcp4_refused)
 
 static int open_udp(struct family *f, int family)
 {
-	int port, peer_port;
+	int port = 0, peer_port = 0;
 
 	f->fd = bound(family, SOCK_DGRAM, &port);
 	f->peer = bound(family, SOCK_DGRAM, &peer_port);
