@@ -32,7 +32,7 @@ endif
 export V
 
 .DEFAULT_GOAL := all
-.PHONY: deb check-deb peers lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
+.PHONY: matrix deb check-deb peers lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
 
 all: $(KDIR)/Makefile
 	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -49,6 +49,7 @@ help:
 	@echo "make check      build, boot a VM, run all tests in it"
 	@echo "make model      the models of the engine, and mutations they must catch"
 	@echo "make check-debug  the tests on kernels with KASAN, lockdep, KCSAN"
+	@echo "make matrix     the tests on other kernels, compilers, arm64 (ONLY='6.12 arm64')"
 	@echo "make mutants    faults put into the module, each must be caught"
 	@echo "make attack     what an unprivileged program can hold up, and how long"
 	@echo "make fuzz       random programs on both epolls, compared (SECONDS= SEED=)"
@@ -111,6 +112,10 @@ model: setup
 check-debug: selftests
 	$(Q)scripts/setup --debug
 	$(Q)scripts/check-debug $(TESTS)
+
+matrix: selftests lib-tests
+	$(Q)scripts/setup --matrix
+	$(Q)scripts/matrix $(if $(ONLY),--only $(ONLY))
 
 mutants: selftests
 	$(Q)scripts/setup --debug

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The table of docs/kernels.md, made of what the runs of the rows have left."""
+
+import dataclasses
+import json
+import re
+
+BEGIN = "<!-- The table is made by make matrix. -->\n"
+END = "<!-- Here it ends. -->\n"
+COLUMNS = ("| row | kernel | flavour | compiler | built | passed | failed | skipped |\n"
+           "|---|---|---|---|---|---|---|---|\n")
+
+
+@dataclasses.dataclass
+class Result:
+    """What came of one row."""
+
+    row: str
+    flavour: str
+    kernel: str = "-"
+    compiler: str = "-"
+    built: str = "no"
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    note: str = ""		# a tested refusal, or the reason of a skip
+
+    def save(self, directory):
+        """Keeps it for the table."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"{self.row}.json").write_text(
+            json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    def line(self):
+        """Its line of the table."""
+        built = f"{self.built}; {self.note}" if self.note else self.built
+        return (f"| {self.row} | {self.kernel} | {self.flavour} | {self.compiler} | "
+                f"{built} | {self.passed} | {self.failed} | {self.skipped} |\n")
+
+
+def saved(directory, name):
+    """The result of an earlier run of a row, or None."""
+    path = directory / f"{name}.json"
+    return Result(**json.loads(path.read_text(encoding="utf-8"))) \
+        if path.exists() else None
+
+
+def write(document, results):
+    """Puts the table between its marks.  A row without a result keeps its line."""
+    text = document.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(BEGIN)
+    old, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{document} has no place for the table")
+    lines = {match[1]: match[0]
+             for match in re.finditer(r"^\| ([\w.-]+) \|.*\n", old, re.M)}
+    body = [result.line() if result else lines.get(name, "")
+            for name, result in results.items()]
+    document.write_text(head + begin + COLUMNS + "".join(body) + end + tail,
+                        encoding="utf-8")
