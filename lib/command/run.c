@@ -58,7 +58,7 @@ static bool find_preload(char *path, size_t size)
 		if (!access(name, R_OK) && realpath(name, path))
 			return true;
 	}
-	snprintf(path, size, "%s/" PRELOAD_NAME, MYEPOLL_LIBDIR);
+	snprintf(path, size, "%s/" PRELOAD_NAME, MYEPOLL_PRIVATE);
 	return !access(path, R_OK);
 }
 

@@ -32,8 +32,8 @@ all_there()
 		page=$(sed 's/^.so //' "$usr/share/man/man3/myepoll_$name.3")
 		[ -s "$usr/share/man/$page" ] || { echo "# no page for $name"; return 1; }
 	done
-	for file in libmyepoll.a libmyepoll.so libmyepoll.so.0 libmyepoll-preload.so \
-		pkgconfig/libmyepoll.pc; do
+	for file in libmyepoll.a libmyepoll.so libmyepoll.so.0 \
+		myepoll/libmyepoll-preload.so pkgconfig/libmyepoll.pc; do
 		[ -s "$lib/$file" ] || { echo "# there is no $file"; return 1; }
 	done
 }
