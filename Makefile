@@ -32,7 +32,7 @@ endif
 export V
 
 .DEFAULT_GOAL := all
-.PHONY: matrix deb check-deb peers lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
+.PHONY: matrix deb check-deb check-tree peers lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
 
 all: $(KDIR)/Makefile
 	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -62,8 +62,9 @@ help:
 	@echo "make lib        the libraries and the myepoll command"
 	@echo "make install    install them, headers, manual pages (PREFIX= LIBDIR= DESTDIR=)"
 	@echo "make uninstall  take them away again, with the same variables"
-	@echo "make deb        Debian packages, into out/deb; make check-deb installs them"
-	@echo "                in a file system of their own, and removes them (root)"
+	@echo "make deb        Debian packages, into out/deb; make check-deb installs, uses"
+	@echo "                and removes them in a file system of their own and in VMs (root)"
+	@echo "make check-tree  the module as part of a kernel tree: scripts/kernel-patch"
 	@echo "make load       insmod on this host (root), make unload: rmmod"
 	@echo "make setup      install the host packages that are missing (root)"
 	@echo "make clean      remove everything built (the cache stays)"
@@ -105,6 +106,10 @@ deb:
 
 check-deb: deb
 	$(Q)scripts/check-deb
+
+check-tree: setup
+	$(Q)scripts/setup --tree
+	$(Q)scripts/check-tree
 
 model: setup
 	$(Q)model/run

@@ -24,13 +24,14 @@ static inline socklen_t loopback(struct sockaddr_storage *ss, int family, int po
 	return sizeof(*v4);
 }
 
-/* A socket on a free port of the loopback, which is stored in @port. */
+/* A socket on a free port of the loopback, which is stored in @port; 0 if -1. */
 static inline int bound(int family, int type, int *port)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = loopback(&ss, family, 0);
 	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
+	*port = 0;
 	if (fd < 0 || bind(fd, (void *)&ss, len) ||
 	    getsockname(fd, (void *)&ss, &len))
 		return -1;
