@@ -52,18 +52,20 @@ static inline bool mye_lane_ready(struct mye_lane *lane)
 }
 
 /*
- * Is any watch on any lane?  A hint, unless a barrier of WAKE-UP precedes.
+ * Is any watch on any lane?  A hint, unless a barrier of WAKE-UP precedes.  How
+ * many lanes there are is read after the first was seen empty: what was there
+ * may have been dealt out to new ones meanwhile.
  * Model: lanes_ready in lane.pml.
  */
 static inline bool mye_lanes_ready(struct mye_instance *inst)
 {
-	unsigned int i, nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
+	unsigned int i = 0;
 
-	for (i = 0; i < nr; i++) {
+	do {
 		if (mye_lane_ready(mye_lane_nth(inst, i)))
 			return true;
 		smp_rmb();	/* pairs with mye_lane_move() */
-	}
+	} while (++i < smp_load_acquire(&inst->nr_lanes));	/* grow */
 	return false;
 }
 
