@@ -155,25 +155,22 @@ static enum mye_sight mye_look_once(struct mye_instance *inst, unsigned int nr,
 }
 
 /*
- * Several lanes: what was ready may have moved between them behind our back; but
- * if two looks saw nothing and no number moved from the first to the second,
- * nothing was ready in between.
+ * Several lanes, which there will be for good: what was ready may have moved
+ * between them behind our back; but if two looks saw nothing and no number moved
+ * from the first to the second, nothing was ready in between.
  */
-static noinline enum mye_sight mye_look_all(struct mye_instance *inst)
+static noinline enum mye_sight mye_look_all(struct mye_instance *inst,
+					    unsigned int nr)
 {
-	unsigned int nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
 	unsigned int gen, before;
 	enum mye_sight sight;
 
 	sight = mye_look_once(inst, nr, &gen);
 	while (sight == MYE_EMPTY) {
-		unsigned int now = smp_load_acquire(&inst->nr_lanes); /* grow */
-
 		before = gen;
-		sight = mye_look_once(inst, now, &gen);
-		if (now == nr && gen == before)
+		sight = mye_look_once(inst, nr, &gen);
+		if (gen == before)
 			break;
-		nr = now;
 	}
 	return sight;
 }
@@ -188,11 +185,12 @@ static noinline enum mye_sight mye_look_all(struct mye_instance *inst)
  */
 enum mye_sight mye_look(struct mye_instance *inst)
 {
-	unsigned int gen = 0;
+	unsigned int nr, gen = 0;
 	enum mye_sight sight;
 
 	sight = mye_look_lane(inst, &inst->lane0, &gen);
-	if (sight == MYE_READY || smp_load_acquire(&inst->nr_lanes) == 1) /* grow */
+	if (sight == MYE_READY)
 		return sight;
-	return mye_look_all(inst);
+	nr = smp_load_acquire(&inst->nr_lanes);	/* grow; after the first lane */
+	return nr == 1 ? sight : mye_look_all(inst, nr);
 }
