@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "crew.h"
@@ -27,6 +28,7 @@
 #define FIRST_FD	64
 #define CACHES_MAX	512
 #define FREE_COUNT	100000
+#define MODULE		"/lib/kmods/myepoll.ko"
 
 static const char usage[] =
 "usage: memory [OPTION]...\n"
@@ -34,8 +36,10 @@ static const char usage[] =
 "\n"
 "  -b, --backend NAME   native or myepoll\n"
 "  -w, --what NAME      watch: watches of one instance; instance: idle ones;\n"
-"                       single: instances with one watch each\n"
-"  -n, --count N        how many (default 10000)\n"
+"                       single: instances with one watch each; module: the\n"
+"                       module itself, which is unloaded and loaded again\n"
+"  -n, --count N        how many (default 10000; module: 1)\n"
+"  -m, --module FILE    module: where it is (default " MODULE ")\n"
 "  -s, --stride N       watch: one descriptor number in N is used (default 1)\n"
 "  -N, --name NAME      what to call the result\n"
 "  -v, --verbose        also list the slab caches that grew\n"
@@ -154,7 +158,7 @@ static double growth(const struct reading *after, const struct reading *before,
 }
 
 struct options {
-	const char *what, *name;
+	const char *what, *name, *module;
 	long count, stride;
 	bool verbose;
 };
@@ -182,6 +186,9 @@ static void report(const struct options *o, const struct reading *before,
 				after->caches[i].name);
 	}
 	print(o->name, "", (pages(after) - pages(before)) / o->count);
+	print(o->name, ".slab", (after->slab - before->slab) / o->count);
+	print(o->name, ".vmalloc", (after->vmalloc - before->vmalloc) / o->count);
+	print(o->name, ".percpu", (after->percpu - before->percpu) / o->count);
 	print(o->name, ".objects", objects / o->count);
 	/* Whole pages in the lists of CPUs: nothing to count small things by. */
 	if (o->count >= FREE_COUNT)
@@ -280,10 +287,39 @@ static void measure_instances(const struct options *o, struct reading *before,
 	free(files);
 }
 
+static void load(const struct options *o)
+{
+	int fd = open(o->module, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
+		die_errno("loading %s", o->module);
+	close(fd);
+}
+
+/* What it takes before anybody uses it: code, and a table of fixed size. */
+static void measure_module(const struct options *o, struct reading *before,
+			   struct reading *after)
+{
+	/* Whatever loading takes once is there the second time. */
+	for (int i = 0; i < 2; i++) {
+		if (be->ours && syscall(SYS_delete_module, "myepoll", 0))
+			die_errno("unloading the module");
+		take_reading(before);
+		if (be->ours)
+			load(o);
+		take_reading(after);
+	}
+}
+
 static void measure(const struct options *o)
 {
 	static struct reading before, after;
 
+	if (!strcmp(o->what, "module")) {
+		measure_module(o, &before, &after);
+		report(o, &before, &after);
+		return;
+	}
 	allow_watches(FIRST_FD + 2 * o->count + o->count * o->stride);
 	if (be->ours)
 		maker = create();
@@ -294,7 +330,7 @@ static void measure(const struct options *o)
 	else if (!strcmp(o->what, "single"))
 		measure_instances(o, &before, &after, true);
 	else
-		die("nothing is called '%s': there are watch, instance and single",
+		die("nothing is called '%s': there are watch, instance, single and module",
 		    o->what);
 	report(o, &before, &after);
 }
@@ -317,6 +353,9 @@ static void parse_option(struct options *o, int c)
 	case 'N':
 		o->name = optarg;
 		break;
+	case 'm':
+		o->module = optarg;
+		break;
 	case 'v':
 		o->verbose = true;
 		break;
@@ -337,17 +376,18 @@ int main(int argc, char **argv)
 		{ "count", required_argument, NULL, 'n' },
 		{ "stride", required_argument, NULL, 's' },
 		{ "name", required_argument, NULL, 'N' },
+		{ "module", required_argument, NULL, 'm' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
 	struct options o = { .what = "watch", .name = "memory.watch",
-			     .count = 10000, .stride = 1 };
+			     .module = MODULE, .count = 10000, .stride = 1 };
 	int c;
 
 	who = "memory";
 	be = &backend_native;
-	while ((c = getopt_long(argc, argv, "b:w:n:s:N:vh", long_options,
+	while ((c = getopt_long(argc, argv, "b:w:n:s:N:m:vh", long_options,
 				NULL)) != -1)
 		parse_option(&o, c);
 	measure(&o);

@@ -44,6 +44,7 @@ static atomic_long told;	/* wake-ups that have arrived */
 static atomic_long returns;	/* of waits, also for nothing new */
 static atomic_bool stop_load;
 static double *took;
+static long wanted;		/* room in took */
 
 struct waiter {
 	pthread_t thread;
@@ -88,6 +89,8 @@ static void *wait_main(void *arg)
 				  be->name, n);
 		if (event.data.u64 == END)
 			return NULL;
+		if (atomic_load(&told) == wanted)
+			die("%s: a wait returned for nothing new", be->name);
 		took[atomic_load(&told)] = now - atomic_load(&written_at);
 		atomic_fetch_add(&returns, 1);
 		atomic_fetch_add(&told, 1);
@@ -180,7 +183,8 @@ static void run(const struct options *o)
 	int err = 0;
 
 	pin_to(cpu_number(0));
-	took = xcalloc(o->samples, sizeof(*took));
+	wanted = o->samples;
+	took = xcalloc(wanted, sizeof(*took));
 	ep = be->create(EPOLL_CLOEXEC);
 	if (ep < 0)
 		die_errno("%s: creating an instance", be->name);

@@ -32,11 +32,11 @@ def rows(measured):
             f"| {spread} | {one['pairs']} |\n"
 
 
-def write(top, measured, options):
+def write(top, measured):
     """Replaces what is between the two marks."""
     path = top / "docs/bench.md"
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    said = f"Made by `scripts/bench --write`, {options.pairs} pairs, commit {commit(top)}.\n"
+    said = f"Made by `scripts/bench --write`, commit {commit(top)}.\n"
     path.write_text(before + BEGIN + said + "".join(rows(measured)) + END + after,
                     encoding="utf-8")

@@ -193,6 +193,7 @@ def memory(_):
     """Bytes; a machine of its own, as it has to be large."""
     cases = []
     for name, args, quick in (
+            ("memory.module", "--what module --count 1", True),
             ("memory.watch", "--what watch --count 10000", True),
             ("memory.watch_sparse", "--what watch --count 10000 --stride 64", True),
             ("memory.instance", "--what instance --count 2000", True),
@@ -201,7 +202,8 @@ def memory(_):
             ("memory.watch_sparse_1m", "--what watch --count 1000000 --stride 64",
              False)):
         args = words(f"--name {name} {args}")
-        ends = ("", ".objects") if quick else ("", ".objects", ".free")
+        ends = ("", ".slab", ".vmalloc", ".percpu", ".objects",
+                *(() if quick else (".free",)))
         cases.append(Case(name, "memory", args=args, quick_pairs=1,
                           quick_args=args if quick else None,
                           names=tuple(name + end for end in ends)))
