@@ -235,13 +235,32 @@ static int mye_ctl_mod(struct mye_instance *inst, struct file *file, int fd,
 	return err;
 }
 
+/*
+ * A wait may be inside the inner instance, and its claim keeps the link: it could
+ * not be put in again the other way round.  Who has taken it out need not know
+ * of that, as with native epoll, whose DEL waits for the scan.
+ */
+static noinline void mye_del_nested(struct mye_watch *w)
+{
+	struct mye_instance *inst = w->instance;
+
+	refcount_inc(&w->refs);
+	mye_watch_finish(w);
+	/* Killed or not, it is removed. */
+	wait_event_killable(inst->settled, !READ_ONCE(w->nest));
+	mye_watch_put(w);
+}
+
 static int mye_ctl_del(struct mye_instance *inst, struct file *file, int fd)
 {
 	struct mye_watch *w = mye_table_take(inst, file, fd);
 
 	if (!w)
 		return -ENOENT;
-	mye_watch_finish(w);
+	if (w->nested)
+		mye_del_nested(w);
+	else
+		mye_watch_finish(w);
 	return 0;
 }
 

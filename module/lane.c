@@ -338,12 +338,17 @@ static void mye_lane_settle_run(struct mye_lane *lane,
 	mutex_unlock(&lane->lock);
 }
 
-static void mye_lane_put_orphans(struct list_head *orphans)
+/* What DEL left to the claimer; mye_del_nested() may wait for it. */
+static void mye_lane_end_orphans(struct mye_instance *inst,
+				 struct list_head *orphans)
 {
 	struct mye_watch *w, *next;
+	bool nested = false;
 
 	list_for_each_entry_safe(w, next, orphans, node)
-		mye_watch_put(w);
+		nested |= mye_watch_end(w);
+	if (nested)
+		wake_up_all(&inst->settled);
 }
 
 /* Tell those who found nothing but claims, and the next waiter. */
@@ -376,7 +381,8 @@ static void mye_lane_settle_locked(struct mye_instance *inst,
 	/* Edges that come back after all: nobody who polled could see them. */
 	if (s.faulted)
 		mye_wake_pollers(inst, 0);
-	mye_lane_put_orphans(&s.orphans);
+	if (!list_empty(&s.orphans))
+		mye_lane_end_orphans(inst, &s.orphans);
 }
 
 /**

@@ -124,6 +124,10 @@
  * process context finishes it.  Path B runs when no thread can be inside the
  * instance; only C can run beside it.
  *
+ * The watch of an instance is a *link* (nest.c).  mye_watch_end() takes it away,
+ * after all that, and it counts for the rules of nesting as long as a wake-up
+ * could go up through it, or a claimer could be inside the inner instance.
+ *
  * WAKE-UP
  * =======
  * Three pairs of barriers, each store-then-load against store-then-load.  The
@@ -155,7 +159,8 @@
  * lanes and counts without locks between two equal sequence numbers, with
  * several lanes twice, and says EMPTY, READY or BUSY (only claims).  On BUSY a
  * caller that may not wait for events, and poll(), wait for a settle
- * (instance.settled).  Instances form no loops, so nobody waits for itself.
+ * (instance.settled).  Instances form no loops, not even through links that are
+ * being removed, so nobody waits for itself.
  * Claims on edge-triggered and one-shot watches do not count; if one comes
  * back after all (a fault in the user's array) the pollers are woken.
  *
@@ -346,12 +351,14 @@ struct mye_hook {
  * struct mye_nest - link between an instance and one that it watches
  * @watch: the outer instance's watch
  * @child: the inner instance, referenced
+ * @severed: the watch is off all wait queues; rises under bucket.lock
  * @down: in the outer instance's children; mye_nest_lock
  * @up: in @child's parents; mye_nest_lock
  */
 struct mye_nest {
 	struct mye_watch *watch;
 	struct mye_instance *child;
+	bool severed;
 	struct list_head down;
 	struct list_head up;
 };
@@ -526,6 +533,7 @@ struct mye_watch *mye_watch_new(struct mye_instance *inst, struct file *file,
 int mye_watch_hook(struct mye_watch *w, __poll_t *revents);
 void mye_watch_unhook(struct mye_watch *w);
 void mye_watch_put(struct mye_watch *w);
+bool mye_watch_end(struct mye_watch *w);
 void mye_watch_finish(struct mye_watch *w);
 void mye_watch_remove(struct mye_watch *w);
 bool mye_watch_kick(struct mye_watch *w);

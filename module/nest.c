@@ -26,10 +26,17 @@ static const unsigned int mye_path_limits[MYE_MAX_NESTS + 1] = {
 	UINT_MAX, 500, 100, 50, 10
 };
 
-/* A link whose watch is dead waits for its removal only. */
+/*
+ * A link whose watch is dead counts until no wake-up can go up through it and no
+ * poll() can go down: until the watch is off the wait queues, and then as long as
+ * a claimer may have pinned the file before it died.  Such a claimer has stored
+ * CLAIMED, with a barrier (A), before it saw the watch alive.
+ */
 static bool mye_nest_live(const struct mye_nest *nest)
 {
-	return !READ_ONCE(nest->watch->dead);
+	if (!smp_load_acquire(&nest->severed))	/* mye_watch_sever() */
+		return true;
+	return atomic_read(&nest->watch->state) & MYE_CLAIMED;
 }
 
 /*
@@ -172,7 +179,7 @@ static void mye_nest_unlink_locked(struct mye_nest *nest)
 	list_del(&nest->up);
 	if (list_empty(&nest->child->parents))
 		WRITE_ONCE(nest->child->watched, false);
-	nest->watch->nest = NULL;
+	WRITE_ONCE(nest->watch->nest, NULL);	/* mye_del_nested() */
 }
 
 /* Model: nested_add in nest.pml. */
@@ -213,6 +220,7 @@ int mye_nest_link(struct mye_watch *w, struct mye_instance *child)
 		return -ENOMEM;
 	nest->watch = w;
 	nest->child = child;
+	nest->severed = false;
 	mutex_lock(&mye_nest_lock);
 	err = mye_nest_link_locked(nest);
 	mutex_unlock(&mye_nest_lock);
@@ -223,7 +231,7 @@ int mye_nest_link(struct mye_watch *w, struct mye_instance *child)
 	return err;
 }
 
-/* Process context. */
+/* A removed watch that nobody has claimed.  Process context. */
 void mye_nest_unlink(struct mye_watch *w)
 {
 	struct mye_nest *nest = w->nest;

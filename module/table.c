@@ -164,7 +164,10 @@ static void mye_watch_sever(struct mye_bucket *b, struct mye_watch *w)
 	WRITE_ONCE(w->dead, true);
 	spin_unlock(&w->lock);
 	mye_watch_unhook(w);
-	smp_mb();	/* pairs with the look without lock in mye_table_release() */
+	/* pairs with the looks without lock: mye_table_release(), mye_nest_live() */
+	smp_mb();
+	if (mye_watch_nest(w))
+		smp_store_release(&w->nest->severed, true);
 	hlist_del(&w->peer);
 }
 

@@ -219,6 +219,23 @@ void mye_watch_put(struct mye_watch *w)
 }
 
 /**
+ * mye_watch_end - last step of a removal
+ * @w: a dead watch that is on no lane and nobody's claim; its table reference
+ *	goes
+ *
+ * Process context.  Returns whether it was that of an instance.
+ */
+bool mye_watch_end(struct mye_watch *w)
+{
+	bool nested = mye_watch_nest(w);
+
+	if (nested)
+		mye_nest_unlink(w);
+	mye_watch_put(w);
+	return nested;
+}
+
+/**
  * mye_watch_finish - second half of a removal, after mye_watch_kill()
  * @w: the watch; its table reference goes
  *
@@ -229,8 +246,6 @@ void mye_watch_finish(struct mye_watch *w)
 {
 	int state = atomic_read_acquire(&w->state);
 
-	if (mye_watch_nest(w))
-		mye_nest_unlink(w);
 	while (state != MYE_IDLE) {
 		if (state == MYE_QUEUED) {
 			mye_lane_unqueue(w);
@@ -240,7 +255,7 @@ void mye_watch_finish(struct mye_watch *w)
 		}
 		state = atomic_read_acquire(&w->state);
 	}
-	mye_watch_put(w);
+	mye_watch_end(w);
 }
 
 /* Remove a watch, or wait until whoever is at it has unhooked it. */
