@@ -208,6 +208,12 @@
 /* Watches claimed at once; they live on the stack of the pass. */
 #define MYE_BATCH	24
 
+/*
+ * How often a call whose time is up, or poll(), asks files that have nothing for
+ * it after all, while wake-ups without an event keep coming.
+ */
+#define MYE_VAIN_MAX	16
+
 /* A chain of instances may have this many links, 5 instances. */
 #define MYE_MAX_NESTS	4
 
@@ -461,7 +467,7 @@ struct mye_claims {
 
 /**
  * struct mye_deadline - how long a wait may last
- * @at: CLOCK_MONOTONIC
+ * @at: CLOCK_MONOTONIC; 0 for a timeout of 0
  * @forever: no limit
  * @expired: the time is up; set from the beginning for a timeout of 0
  * @slept: the wait was on a queue, and may have been woken instead of another

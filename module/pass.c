@@ -313,8 +313,8 @@ static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
  * @max: how many, more than 0
  * @late: gets files that the caller has to drop or to defer
  *
- * Returns how many events were stored; 0 if nothing was ready after all;
- * -EFAULT if none could be stored; -EINTR if a fatal signal is pending.
+ * Returns how many events were stored; 0 if others had taken what there was;
+ * -EAGAIN if there was something, but none of it was ready after all; -EFAULT if none could be stored; -EINTR if a fatal signal is pending.
  * Model: pass in wait.pml.
  */
 int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
@@ -339,6 +339,8 @@ int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
 			cond_resched();
 		mye_pass_lane(&pass, mye_lane_nth(inst, (start + i) & (nr - 1)));
 	}
+	if (!pass.done && !pass.error && !list_empty(&pass.claims.list))
+		pass.error = -EAGAIN;
 	mye_lane_settle(inst, &pass.claims);
 	if (pass.awake)
 		mye_pm_pass_done(inst);
@@ -388,28 +390,36 @@ static bool mye_poll_lanes(struct mye_instance *inst)
 
 /*
  * poll() on an instance: is there an event to report?  Like a wait that may
- * not wait for events, it waits for claims that may come back.
+ * not wait for events, it waits for claims that may come back.  If it has to go
+ * without an answer, being killed or kept busy by wake-ups without an event, it
+ * says yes: a wait that asks for another instance must not drop it.
  * Model: poller in wait.pml.
  */
 __poll_t mye_poll(struct file *file, struct poll_table_struct *pt)
 {
 	struct mye_instance *inst = file->private_data;
+	unsigned int vain = 0;
 	enum mye_sight sight;
 	bool waited = false;
-	bool ready;
 
 	poll_wait(file, &inst->pwq, pt);
 	smp_mb();	/* (B), poll(): between pwq and the lanes */
 	do {
-		ready = mye_poll_lanes(inst);
-		sight = ready ? MYE_READY : mye_look(inst);
+		if (mye_poll_lanes(inst)) {
+			sight = MYE_READY;
+			break;
+		}
+		sight = mye_look(inst);
 		if (sight == MYE_BUSY) {
 			waited = true;
 			mye_await_settle(inst);
+		} else if (sight == MYE_READY) {
+			vain++;
 		}
 		cond_resched();
-	} while (!ready && sight != MYE_EMPTY && !fatal_signal_pending(current));
+	} while (sight != MYE_EMPTY && vain < MYE_VAIN_MAX &&
+		 !fatal_signal_pending(current));
 	if (waited)
 		mye_wake_left(inst);
-	return ready ? EPOLLIN | EPOLLRDNORM : 0;
+	return sight == MYE_EMPTY ? 0 : EPOLLIN | EPOLLRDNORM;
 }

@@ -203,28 +203,42 @@ int mye_await_settle(struct mye_instance *inst)
 }
 
 /*
+ * The time is up, and nothing was delivered.  A timeout of 0 waits for claims
+ * that may come back; one that has run out has had its time, and as with native
+ * epoll a scan of somebody else does not make it longer.
+ * Model: wait_more in wait.pml.
+ */
+static int mye_wait_last(struct mye_instance *inst,
+			 struct mye_deadline *deadline,
+			 struct llist_head *late)
+{
+	enum mye_sight sight = mye_look(inst);
+
+	if (sight == MYE_EMPTY || (sight == MYE_BUSY && deadline->at))
+		return 1;
+	if (sight != MYE_BUSY)
+		return 0;
+	deadline->slept = true;
+	mye_late_defer(late);
+	return mye_await_settle(inst);
+}
+
+/*
  * Nothing was delivered.  Returns 0 to try again, 1 if there is nothing for
  * sure and the time is up, or -EINTR.
  * Model: wait_more in wait.pml.
  */
 static int mye_wait_more(struct mye_instance *inst,
-			 struct mye_deadline *deadline)
+			 struct mye_deadline *deadline,
+			 struct llist_head *late)
 {
-	enum mye_sight sight;
-
-	if (deadline->expired) {
-		sight = mye_look(inst);
-		if (sight == MYE_EMPTY)
-			return 1;
-		if (sight != MYE_BUSY)
-			return 0;
-		deadline->slept = true;
-		return mye_await_settle(inst);
-	}
+	if (deadline->expired)
+		return mye_wait_last(inst, deadline, late);
 	if (mye_busy_poll(inst))
 		return 0;
 	if (signal_pending(current))
 		return -EINTR;
+	mye_late_defer(late);
 	mye_await_event(inst, deadline);
 	return 0;
 }
@@ -250,16 +264,20 @@ static noinline int mye_wait_long(struct mye_instance *inst,
 				  struct epoll_event __user *events, int max,
 				  struct mye_deadline *deadline)
 {
+	unsigned int vain = 0;
 	LLIST_HEAD(late);
 	int ret, more;
 
 	for (;;) {
 		ret = mye_lanes_ready(inst) ?
 		      mye_pass(inst, events, max, &late) : 0;
-		if (ret)
+		if (ret && ret != -EAGAIN)
 			break;
-		mye_late_defer(&late);
-		more = mye_wait_more(inst, deadline);
+		/* Wake-ups without an event do not put off the end for ever. */
+		if (deadline->expired && ret && ++vain == MYE_VAIN_MAX)
+			more = 1;
+		else
+			more = mye_wait_more(inst, deadline, &late);
 		if (more) {
 			ret = min(more, 0);
 			break;

@@ -10,6 +10,7 @@
 #include "helpers.h"
 #include "mockuse.h"
 #include "mockfix.h"
+#include "doer.h"
 
 #define SLOW_MS 200
 #define REFERENCES "/sys/module/myepoll_mock/refcnt"
@@ -87,6 +88,42 @@ TEST_F(mockdev, closed_file_does_not_wait_for_the_waiter)
 	}
 	EXPECT_FALSE(atomic_load(&w.done));
 	end_wait(_metadata, &w);
+}
+
+static int mocks_expected;
+
+/* The file is to be gone when the call is back, as it did not sleep. */
+static int do_wait0_and_count(struct doer *doer)
+{
+	struct epoll_event ev;
+
+	if (wait0(doer->be, doer->ep, &ev, 1))
+		return -1;
+	return mock_objects() == mocks_expected ? 0 : -1;
+}
+
+TEST_F(mockdev, closed_file_is_gone_when_a_timeout_of_zero_returns)
+{
+	struct doer doer = { .work = do_wait0_and_count, .be = self->be,
+			     .ep = self->ep };
+	struct mock_slow slow = {
+		.mode = MOCK_SLOW_MS,
+		.flags = MOCK_SLOW_QUERY,
+		.ms = SLOW_MS,
+		.count = 1,
+	};
+
+	mocks_expected = mock_objects() - 1;
+	ASSERT_LE(0, mocks_expected);
+	ASSERT_EQ(0, ADD(EPOLLIN));
+	ASSERT_EQ(0, ioctl(self->fd, MOCK_IOC_SLOW, &slow));
+	ASSERT_EQ(0, mock_wake(self->fd, 0, EPOLLIN));
+	ASSERT_EQ(0, doer_start(&doer));
+	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = -1;
+	ASSERT_TRUE(doer_finish(&doer));
+	EXPECT_EQ(0, doer.ret);
 }
 
 /* Who is killed does not take an edge along.  Native does. */

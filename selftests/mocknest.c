@@ -90,4 +90,38 @@ TEST_F(mockdev, link_is_gone_when_del_returns)
 	EXPECT_EQ(0, close(inner));
 }
 
+/*
+ * A wait is killed inside an inner instance, where it had to wait for another
+ * thread: the event it did not see is there for others.
+ */
+TEST_F(mockdev, killed_inside_an_inner_instance)
+{
+	int inner = inner_instance(_metadata, self, EPOLLIN);
+	struct waiter w = { .be = self->be, .ep = inner, .timeout = -1 };
+	struct epoll_event ev;
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, waiter_start(&w));
+	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_QUERY));
+	ASSERT_EQ(0, mock_event(self->fd, EPOLLIN));
+	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(self->be->wait(self->ep, &ev, 1, -1));
+	ASSERT_TRUE(wait_until_state(pid, 'D', PATIENCE_MS));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	/* Native's cannot be killed where it waits. */
+	if (self->be->ours)
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, mock_release(self->fd));
+	if (!self->be->ours)
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(waiter_finish(&w, PATIENCE_MS));
+	EXPECT_EQ(1, w.ret);
+	EXPECT_EQ(EPOLLIN, REPORTED());
+	EXPECT_EQ(0, close(inner));
+}
+
 TEST_HARNESS_MAIN
