@@ -216,6 +216,7 @@ static int mye_mod_watch(struct mye_watch *w, const struct epoll_event *event)
 	pt._key = event->events;
 	if ((vfs_poll(w->file, &pt) & event->events) && mye_watch_kick(w)) {
 		/* (B): the exchange in mye_watch_kick() */
+		mye_wake_settled(w->instance);
 		mye_wake_one(w->instance, 0);
 		mye_wake_pollers(w->instance, 0);
 	}

@@ -69,6 +69,13 @@ static inline bool mye_lanes_ready(struct mye_instance *inst)
 	return false;
 }
 
+/* One of those who wait for more than claims.  After a barrier. */
+static inline void mye_wake_settled(struct mye_instance *inst)
+{
+	if (waitqueue_active(&inst->settled))
+		wake_up(&inst->settled);
+}
+
 void mye_lane_lock(struct mye_lane *lane);
 void mye_lane_drain(struct mye_lane *lane);
 

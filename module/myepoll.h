@@ -139,15 +139,15 @@
  *	    So either the callback sees the new mask and state and acts, or
  *	    poll() sees the data.  The data may be stored under the lock of the
  *	    wait queue, so that lock is no barrier here.
- *	(B) callback: watch into inbox;    barrier; anybody on wq or pwq?
- *	    waiter:   onto wq;             barrier; lanes empty?  sleep
+ *	(B) callback: watch into inbox;    barrier; anybody on wq, pwq, settled?
+ *	    waiter:   onto wq or settled;  barrier; lanes empty?  sleep
  *	    poll():   onto pwq;            barrier; lanes empty?  report nothing
  *	(C) settle:   watch into FIFO;     barrier; anybody on wq?
  *	    waiter:   as in (B)
  *	    A wait that was woken and ends does as a settle does.
  *
- * Every accepted callback wakes one waiter and everybody on pwq, whatever the
- * state was.  A settle that requeues, and a wait that ends, wakes one more
+ * Every accepted callback wakes one waiter, one caller that waits for a settle,
+ * and everybody on pwq, whatever the state was.  A settle that requeues, and a wait that ends, wakes one more
  * waiter if a lane is not empty.  A waiter that was taken off wq by a waker
  * always makes a pass, even if its time is up.
  *

@@ -255,8 +255,7 @@ void mye_wake_left(struct mye_instance *inst)
 	smp_mb();	/* (C): as a settle */
 	mye_wake_next(inst);
 	/* After the same barrier */
-	if (waitqueue_active(&inst->settled))
-		wake_up(&inst->settled);
+	mye_wake_settled(inst);
 }
 
 /* Passes and sleeps.  Model: wait in wait.pml. */

@@ -52,6 +52,7 @@ static bool mye_watch_event(struct mye_watch *w, int flags, __poll_t key)
 		return false;
 	mye_lane_hit(w);
 	/* (B), callback: the exchange in mye_lane_hit(), or else our caller's */
+	mye_wake_settled(w->instance);
 	woken = mye_wake_one(w->instance, flags);
 	mye_wake_pollers(w->instance, key & EPOLL_URING_WAKE);
 	return woken && mye_exclusive_taken(mask, key);

@@ -677,4 +677,43 @@ TEST_F(mockdev, timeout_runs_out_during_the_scan_of_another)
 	EXPECT_EQ(1, second.ret);
 }
 
+/* Who may only wait for the scan of another sees what comes meanwhile. */
+static void new_event_during_a_scan(struct __test_metadata *_metadata,
+				    FIXTURE_DATA(mockdev) *self,
+				    int (*work)(struct doer *), int ret)
+{
+	struct waiter w = { .be = self->be, .ep = self->ep, .timeout = -1 };
+	struct doer doer = { .work = work, .be = self->be, .ep = self->ep };
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ADD(EPOLLIN));
+	ASSERT_EQ(0, xadd(self->be, self->ep, fd, EPOLLIN, 9));
+	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_QUERY));
+	ASSERT_EQ(0, waiter_start(&w));
+	ASSERT_EQ(0, mock_event(self->fd, EPOLLIN));
+	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	ASSERT_EQ(0, doer_start(&doer));
+	doer_settle(&doer);
+	ASSERT_EQ(0, eventfd_write(fd, 1));
+	/* Native waits for the scan all the same. */
+	if (self->be->ours)
+		EXPECT_TRUE(doer_done(&doer));
+	ASSERT_EQ(0, mock_release(self->fd));
+	ASSERT_TRUE(doer_finish(&doer));
+	EXPECT_EQ(ret, doer.ret);
+	ASSERT_TRUE(waiter_finish(&w, PATIENCE_MS));
+	EXPECT_EQ(0, close(fd));
+}
+
+TEST_F(mockdev, event_for_a_timeout_of_zero_during_a_scan)
+{
+	new_event_during_a_scan(_metadata, self, do_wait0, 1);
+}
+
+TEST_F(mockdev, event_for_poll_during_a_scan)
+{
+	new_event_during_a_scan(_metadata, self, do_poll, 0);
+}
+
 TEST_HARNESS_MAIN
