@@ -180,11 +180,13 @@ int mye_ctl_add(struct mye_instance *inst, struct file *file, int fd,
 	return err ?: mye_add_watch(w);
 }
 
-static int mye_mod_set(struct mye_watch *w, const struct epoll_event *event)
+static int mye_mod_set(struct mye_watch *w, const struct epoll_event *event,
+		       __poll_t *old)
 {
 	int err = 0;
 
 	spin_lock(&w->lock);
+	*old = w->mask;
 	if (w->dead) {
 		err = -ENOENT;
 	} else {
@@ -202,14 +204,18 @@ static int mye_mod_set(struct mye_watch *w, const struct epoll_event *event)
 static int mye_mod_watch(struct mye_watch *w, const struct epoll_event *event)
 {
 	poll_table pt;
+	__poll_t old;
 	int err;
 
 	if (w->mask & EPOLLEXCLUSIVE)
 		return -EINVAL;
-	err = mye_mod_set(w, event);
+	err = mye_mod_set(w, event, &old);
 	if (err)
 		return err;
 	smp_mb();	/* (A), MOD */
+	/* A claim by the old mask would come back without being counted. */
+	if (mye_mask_counts(event->events) && !mye_mask_counts(old))
+		mye_lane_meet(w);
 	if (mye_pm_active(w) || (event->events & EPOLLWAKEUP))
 		mye_pm_change(w);
 	init_poll_funcptr(&pt, NULL);

@@ -45,7 +45,7 @@ static void mye_lane_push(struct mye_watch *w)
 	struct mye_lane *lane = mye_lane_nth(inst, mye_lane_home(inst));
 	struct llist_node *first;
 
-	w->lane = lane;
+	WRITE_ONCE(w->lane, lane);
 	mye_pm_queued(w);
 	first = READ_ONCE(lane->inbox.first);
 	w->inbox.next = first;
@@ -140,18 +140,12 @@ void mye_lane_drain(struct mye_lane *lane)
 	WRITE_ONCE(lane->len, lane->len + n - 1);
 }
 
-/* Edge-triggered and one-shot watches do not come back from a pass. */
-static bool mye_lane_counts(struct mye_watch *w)
-{
-	return !(READ_ONCE(w->mask) & (EPOLLET | EPOLLONESHOT));
-}
-
 static bool mye_lane_claim_one(struct mye_watch *w, bool all)
 {
 	WARN_ON_ONCE(atomic_read(&w->state) != MYE_QUEUED);
 	/* Nobody else moves a QUEUED watch without the lane's lock. */
 	atomic_set(&w->state, MYE_CLAIMED);
-	w->counted = all || mye_lane_counts(w);
+	w->counted = all || mye_mask_counts(READ_ONCE(w->mask));
 	return w->counted;
 }
 
@@ -400,6 +394,20 @@ void mye_lane_settle(struct mye_instance *inst, struct mye_claims *claims)
 	claims->edges = false;
 	if (!list_empty(&claims->list))
 		mye_lane_settle_locked(inst, &claims->list);
+}
+
+/**
+ * mye_lane_meet - meet who may be claiming a watch just now
+ * @w: a watch whose new mask has been stored, with a full barrier
+ *
+ * Who claims it either has seen the new mask, or his claim is seen from here on.
+ */
+void mye_lane_meet(struct mye_watch *w)
+{
+	struct mye_lane *lane = READ_ONCE(w->lane);
+
+	mye_lane_lock(lane);
+	mutex_unlock(&lane->lock);
 }
 
 /**

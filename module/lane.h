@@ -22,6 +22,12 @@ static inline void mye_lane_warm(struct mye_lane *lane)
 	WRITE_ONCE(lane->hot, READ_ONCE(lane->hot) + 1);
 }
 
+/* Edge-triggered and one-shot watches do not come back from a pass. */
+static inline bool mye_mask_counts(__poll_t mask)
+{
+	return !(mask & (EPOLLET | EPOLLONESHOT));
+}
+
 /* Around every change of what mye_look() reads; a few stores each. */
 static inline void mye_lane_change(struct mye_lane *lane)
 {

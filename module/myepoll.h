@@ -162,7 +162,9 @@
  * (instance.settled).  Instances form no loops, not even through links that are
  * being removed, so nobody waits for itself.
  * Claims on edge-triggered and one-shot watches do not count; if one comes
- * back after all (a fault in the user's array) the pollers are woken.
+ * back after all (a fault in the user's array) the pollers are woken.  MOD of
+ * such a watch to a level-triggered one waits for who may be claiming it by the
+ * old mask, so that it sees the claim and sets AGAIN.
  *
  * A drain moves watches from the inbox to the FIFO in several steps; "len" is
  * raised before the inbox is emptied, so that a lane that is not empty never
@@ -550,6 +552,7 @@ bool mye_lane_hit(struct mye_watch *w);
 unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_claims *claims,
 			    unsigned int want, unsigned int *budget, bool all);
 void mye_lane_settle(struct mye_instance *inst, struct mye_claims *claims);
+void mye_lane_meet(struct mye_watch *w);
 bool mye_lane_unqueue(struct mye_watch *w);
 
 /* lanes.c; more in lane.h */

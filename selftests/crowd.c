@@ -13,6 +13,7 @@
 #define NR_SHOTS 4000
 #define NR_LOOKERS 64
 #define NR_LOOKS 200
+#define NR_MODS 3000
 
 /*
  * What the threads share.
@@ -287,6 +288,42 @@ static void *look_until_stopped(void *arg)
 			if (self->be->wait(self->ep, &ev, 1, 0) < 0)
 				atomic_fetch_add(&self->faults, 1);
 	return NULL;
+}
+
+/* Takes what it can get, without a pause. */
+static void *take_until_stopped(void *arg)
+{
+	CROWD *self = arg;
+	struct epoll_event ev[2];
+
+	for (;;) {
+		int n = wait0(self->be, self->ep, ev, 2);
+
+		for (int i = 0; i < n; i++)
+			if (ev[i].data.u64 == STOP)
+				return NULL;
+	}
+}
+
+/* From MOD on it is level-triggered, whoever has it in his hands just now. */
+TEST_F_TIMEOUT(crowd, edge_made_level_is_never_missed_by_timeout_0, 240)
+{
+	struct epoll_event ev[2];
+	uint32_t before[] = { EPOLLIN | EPOLLET, EPOLLIN | EPOLLONESHOT };
+
+	watch_stop();
+	ASSERT_EQ(0, eventfd_write(self->efd[0], 1));
+	watch_files(1, EPOLLIN);
+	start_threads(1, take_until_stopped);
+	for (int i = 0; i < NR_MODS; i++) {
+		ASSERT_EQ(0, xmod(self->be, self->ep, self->efd[0],
+				  before[i % 2], 0));
+		ASSERT_EQ(0, xmod(self->be, self->ep, self->efd[0], EPOLLIN, 0));
+		ASSERT_EQ(1, wait0(self->be, self->ep, ev, 2)) {
+			TH_LOG("round %d", i);
+		}
+	}
+	stop_threads(1);
 }
 
 TEST_F_TIMEOUT(crowd, level_ready_file_is_never_missed_by_poll, 240)
