@@ -62,7 +62,6 @@ struct mye_instance *mye_instance_new(void)
 	}
 	mye_lane_init(&inst->lane0);
 	inst->nr_lanes = 1;
-	inst->poll_cpu = -1;
 	init_waitqueue_head(&inst->wq);
 	init_waitqueue_head(&inst->pwq);
 	init_waitqueue_head(&inst->settled);
@@ -72,6 +71,7 @@ struct mye_instance *mye_instance_new(void)
 	INIT_LIST_HEAD(&inst->parents);
 	init_llist_head(&inst->reap);
 	INIT_WORK(&inst->reap_work, mye_instance_reap_work);
+	INIT_WORK(&inst->poll_work, mye_pollers_work);
 	refcount_set(&inst->refs, 1);
 	atomic_inc(&mye_nr_instances);
 	return inst;

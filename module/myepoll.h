@@ -96,7 +96,7 @@
  *		files take their own.  Lanes and claims own none: who removes a
  *		watch does not let go of one there.
  *	instance the file, each watch on its reap list, each watch of another
- *		instance that watches it.
+ *		instance that watches it, poll_work while it has to run.
  *	file	none.  A pass pins the file while it calls poll().
  *
  * None of it needs a grace period: who comes to a watch without a reference is
@@ -301,8 +301,9 @@ struct wakeup_source;
  * @settled: callers that wait for a settle because they may not wait for
  *	events, or for an ADD of the same watch
  * @again: watches that are CLAIMED and AGAIN
- * @poll_cpu: the CPU that walks @pwq, or -1; written under its lock
- * @poll_again: that CPU came here again meanwhile
+ * @poll_due: wake-ups of @pwq that are due; whoever raises it from 0 walks until
+ *	it is 0 again
+ * @poll_work: the worker that takes over from him
  * @watched: another instance watches this one; rises under mye_nest_lock
  * @show_lock: one reader of fdinfo at a time, or a thousand could leave a
  *	thousand marks for others to step over
@@ -325,9 +326,8 @@ struct mye_instance {
 	struct wait_queue_head pwq;
 	struct wait_queue_head settled;
 	atomic_t again;
+	atomic_t poll_due;
 	bool watched;
-	bool poll_again;
-	int poll_cpu;
 
 	struct mutex grow_lock;		/* more, pm, busy, watch.ws */
 	struct mutex show_lock;		/* walks of fdinfo */
@@ -338,6 +338,7 @@ struct mye_instance {
 	int depth;
 	struct llist_head reap;
 	struct work_struct reap_work;
+	struct work_struct poll_work;
 	struct mye_pm *pm;
 	struct mye_busy *busy;
 	refcount_t refs;
@@ -572,6 +573,7 @@ int mye_wait(struct mye_instance *inst, struct epoll_event __user *events,
 	     int max, struct mye_deadline *deadline);
 bool mye_wake_one(struct mye_instance *inst, int flags);
 void mye_wake_pollers(struct mye_instance *inst, __poll_t key);
+void mye_pollers_work(struct work_struct *work);
 void mye_wake_next(struct mye_instance *inst);
 void mye_wake_left(struct mye_instance *inst);
 int mye_await_settle(struct mye_instance *inst);

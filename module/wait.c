@@ -2,16 +2,22 @@
 /*
  * Waiting for events, and waking who waits.
  */
+#include <linux/bits.h>
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/sched.h>
-#include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
 
 #include "lane.h"
 #include "busy.h"
 
 #define MYE_MAX_SLACK	(100 * NSEC_PER_MSEC)
+
+/* In mye_instance.poll_due: a wake-up that is due came from an io_uring */
+#define MYE_POLL_URING	BIT(30)
+
+/* Walks over who polls before a worker takes over */
+#define MYE_POLL_ROUNDS	16
 
 /**
  * mye_wake_one - wake the waiter that came last
@@ -45,24 +51,43 @@ bool mye_wake_one(struct mye_instance *inst, int flags)
 static DEFINE_PER_CPU(int, mye_wake_depth);
 
 /*
- * An aio request on us completes from in here, and may signal an eventfd that
- * we watch.  That event is for the same pollers: their queue is walked again.
- * Each such round has used up a request.
+ * One walk over who polls, for one of the wake-ups that are due, or for all of
+ * them.  An outer instance wakes its own pollers from in here; its queue is not
+ * ours, as there are no loops, and lockdep is told so by the depth.  Returns
+ * whether more are due.
  */
-static void mye_wake_pollers_irqoff(struct mye_instance *inst, __poll_t key)
+static bool mye_pollers_walk(struct mye_instance *inst, bool all)
 {
-	int depth = __this_cpu_inc_return(mye_wake_depth) - 1;
+	int due = atomic_read(&inst->poll_due);
+	__poll_t key = EPOLLIN;
+	unsigned long irq;
+	int depth;
 
+	if (unlikely(due & MYE_POLL_URING)) {
+		atomic_andnot(MYE_POLL_URING, &inst->poll_due);
+		due &= ~MYE_POLL_URING;
+		key |= EPOLL_URING_WAKE;
+	}
+	local_irq_save(irq);
+	depth = __this_cpu_inc_return(mye_wake_depth) - 1;
 	spin_lock_nested(&inst->pwq.lock,
 			 min_t(int, depth, MAX_LOCKDEP_SUBCLASSES - 1));
-	WRITE_ONCE(inst->poll_cpu, smp_processor_id());
-	do {
-		inst->poll_again = false;
-		__wake_up_locked_key(&inst->pwq, TASK_NORMAL, poll_to_key(key));
-	} while (inst->poll_again);
-	WRITE_ONCE(inst->poll_cpu, -1);
+	__wake_up_locked_key(&inst->pwq, TASK_NORMAL, poll_to_key(key));
 	spin_unlock(&inst->pwq.lock);
 	__this_cpu_dec(mye_wake_depth);
+	local_irq_restore(irq);
+	return atomic_sub_return(all ? due : 1, &inst->poll_due) & ~MYE_POLL_URING;
+}
+
+/* Where there is no end of wake-ups, they are left to a worker. */
+void mye_pollers_work(struct work_struct *work)
+{
+	struct mye_instance *inst;
+
+	inst = container_of(work, struct mye_instance, poll_work);
+	while (mye_pollers_walk(inst, true))
+		cond_resched();
+	mye_instance_put(inst);
 }
 
 /**
@@ -70,23 +95,30 @@ static void mye_wake_pollers_irqoff(struct mye_instance *inst, __poll_t key)
  * @inst: the instance; a barrier of WAKE-UP precedes
  * @key: EPOLL_URING_WAKE or nothing, to be passed on
  *
- * Any context.  An outer instance wakes its own pollers from in here; its queue
- * is not ours, as there are no loops, and lockdep is told so by the depth.
+ * Any context.  One walks at a time, and whoever comes meanwhile leaves his
+ * wake-up to that one.  He may hold the queue of a file of ours, which the
+ * walker may want: an aio request on us completes from in there and signals an
+ * eventfd, which we may watch.
  * Model: wake_pollers in lane.pml.
  */
 void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
 {
-	unsigned long irq;
+	unsigned int rounds = 0;
 
 	/* After the caller's barrier */
 	if (!waitqueue_active(&inst->pwq))
 		return;
-	local_irq_save(irq);
-	if (READ_ONCE(inst->poll_cpu) == smp_processor_id())
-		inst->poll_again = true;
-	else
-		mye_wake_pollers_irqoff(inst, EPOLLIN | key);
-	local_irq_restore(irq);
+	if (key)
+		atomic_or(MYE_POLL_URING, &inst->poll_due);
+	if (atomic_fetch_inc(&inst->poll_due) & ~MYE_POLL_URING)
+		return;
+	while (mye_pollers_walk(inst, false)) {
+		if (++rounds < MYE_POLL_ROUNDS)
+			continue;
+		mye_instance_get(inst);
+		queue_work(mye_workqueue, &inst->poll_work);
+		return;
+	}
 }
 
 /*

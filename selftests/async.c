@@ -9,6 +9,8 @@
 #include "observe.h"
 #include "ring.h"
 
+#define AIO_NS 2000000000LL
+
 FIXTURE(async)
 {
 	int ep;
@@ -116,6 +118,74 @@ TEST_F(async, aio_poll_for_other_events_does_not_complete)
 	/* cancels what is pending */
 	ASSERT_EQ(0, syscall(SYS_io_destroy, ctx));
 	EXPECT_EQ(1, wait_now());
+}
+/*
+ * struct signaller - writes an eventfd that an instance watches, and that aio
+ * requests on that instance signal
+ */
+struct signaller {
+	int efd;
+	atomic_bool stop;
+	pthread_t thread;
+};
+
+static void *signaller_main(void *arg)
+{
+	struct signaller *s = arg;
+
+	while (!atomic_load(&s->stop)) {
+		/* What a request has signalled in between is read with it. */
+		eventfd_write(s->efd, 1);
+		drain(s->efd);
+	}
+	return NULL;
+}
+
+/*
+ * One CPU wakes who polls the instance, and the aio request among them wants the
+ * queue of the eventfd; another holds that queue and wants to wake who polls.
+ */
+TEST_F(async, aio_signals_what_the_instance_watches)
+{
+	struct signaller s = { .efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
+	int outer = epoll_create1(EPOLL_CLOEXEC);
+	struct iocb cb, *cbp = &cb;
+	struct io_event event;
+	aio_context_t ctx = 0;
+	int64_t end;
+	int pipefd[2];
+
+	if (!variant->be->ours)
+		SKIP(return, "native epoll can deadlock here, with interrupts off");
+	ASSERT_LE(0, s.efd);
+	ASSERT_EQ(0, syscall(SYS_io_setup, 1, &ctx));
+	/* Somebody polls all the time. */
+	ASSERT_EQ(0, xadd(&backend_native, outer, self->ep, EPOLLIN | EPOLLET, 1));
+	/* From within the write of an eventfd none is signalled at once. */
+	ASSERT_EQ(0, pipe2(pipefd, O_NONBLOCK | O_CLOEXEC));
+	watch(pipefd[0], EPOLLIN | EPOLLET, 1);
+	watch(s.efd, EPOLLIN | EPOLLET, 2);
+	ASSERT_EQ(0, pthread_create(&s.thread, NULL, signaller_main, &s));
+	for (end = now_ns() + AIO_NS; now_ns() < end; ) {
+		memset(&cb, 0, sizeof(cb));
+		cb.aio_lio_opcode = IOCB_CMD_POLL;
+		cb.aio_fildes = self->ep;
+		cb.aio_buf = POLLIN;
+		cb.aio_flags = IOCB_FLAG_RESFD;
+		cb.aio_resfd = s.efd;
+		ASSERT_EQ(1, syscall(SYS_io_submit, ctx, 1, &cbp));
+		ASSERT_EQ(1, write(pipefd[1], "x", 1));
+		ASSERT_EQ(1, aio_get(ctx, &event, PATIENCE_MS));
+		ASSERT_EQ(1, read(pipefd[0], &event, 1));
+		wait_now();
+	}
+	atomic_store(&s.stop, true);
+	ASSERT_EQ(0, pthread_join(s.thread, NULL));
+	ASSERT_EQ(0, syscall(SYS_io_destroy, ctx));
+	close(pipefd[0]);
+	close(pipefd[1]);
+	close(outer);
+	close(s.efd);
 }
 
 #define ring_or_skip(r) do {						\
