@@ -6,7 +6,6 @@
  * steps here must keep to.
  */
 #include <linux/sched.h>
-#include <linux/smp.h>
 
 #include "lane.h"
 #include "pm.h"

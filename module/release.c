@@ -191,14 +191,40 @@ static void mye_release_trial_work(struct work_struct *work)
 		fput(file);
 }
 
+/*
+ * The file of the trial has a reference to the module until the last of our
+ * functions has returned.  If loading fails, nobody asks how many there are.
+ */
+#if defined(MODULE) && defined(CONFIG_MODULE_UNLOAD)
+static int mye_release_refs(void)
+{
+	return module_refcount(THIS_MODULE);
+}
+#else
+static int mye_release_refs(void)
+{
+	return 0;
+}
+#endif
+
+static void mye_release_await_close(int refs)
+{
+	unsigned long end = jiffies + MYE_TRIAL_TIME;
+
+	while (mye_release_refs() > refs && time_before(jiffies, end))
+		schedule_timeout_uninterruptible(1);
+}
+
 /* Prove that the hook is called; without it nothing may be watched. */
 int mye_release_test(void)
 {
 	struct mye_release_trial trial;
+	int refs = mye_release_refs();
 
 	INIT_WORK_ONSTACK(&trial.work, mye_release_trial_work);
 	queue_work(mye_workqueue, &trial.work);
 	flush_work(&trial.work);
+	mye_release_await_close(refs);
 	destroy_work_on_stack(&trial.work);
 	if (trial.err == -ENODEV)
 		pr_err("myepoll: " MYE_HOOKED "() was not called when a file died\n");
