@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,7 +106,8 @@ static int walk_process(struct holders *holders, pid_t pid)
 		/* It may have ended by now. */
 		return errno == ENOMEM || errno == EMFILE || errno == ENFILE ? -1 : 0;
 	}
-	if (!fstat(dirfd(dir), &st))
+	/* The directory itself is root's if the process may not be dumped. */
+	if (!fstatat(dirfd(dir), "..", &st, 0))
 		holder.uid = st.st_uid;
 	while (!ret && (entry = readdir(dir))) {
 		kind = is_number(entry->d_name) ?

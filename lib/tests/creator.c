@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * creator [create|uring|hold|full]...: does what it is told and says what came of
- * it, a line for each word:
+ * creator [WORD]...: does what it is told and says what came of it, a line for
+ * each word:
  *
+ *	drop	becomes nobody, and so a process that may not be dumped
  *	create	makes an instance, shows what /proc says it is
  *	uring	asks for an io_uring by syscall(2)
  *	full	as create, with no descriptor left
@@ -64,6 +65,12 @@ static void hold(void)
 		;
 }
 
+static void drop(void)
+{
+	if (setgid(65534) || setuid(65534))
+		perror("setuid");
+}
+
 static void watch(void)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = 0xabc };
@@ -91,7 +98,7 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} word[] = {
 		{ "create", create }, { "uring", uring }, { "hold", hold },
-		{ "full", full }, { "watch", watch }, { "share", share },
+		{ "drop", drop }, { "full", full }, { "watch", watch }, { "share", share },
 	};
 	int i;
 	size_t w;

@@ -185,6 +185,15 @@ TEST_F(command, status_shows_an_instance_its_watches_and_its_owner)
 	EXPECT_SAYS("fd 0 IN|ERR|HUP|ET data 0xabc\n");
 }
 
+TEST_F(command, status_shows_whose_a_process_is_that_drops_its_privileges)
+{
+	if (geteuid())
+		SKIP(return, "needs root to become somebody else");
+	EXPECT_EQ(0, with_creator("create drop",
+				  "$M status | awk '$NF == \"creator\" { print $3 }'"));
+	EXPECT_STREQ("nobody\n", self->text);
+}
+
 TEST_F(command, status_counts_a_shared_instance_once)
 {
 	EXPECT_EQ(0, with_creator("create create share",

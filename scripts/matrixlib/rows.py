@@ -10,7 +10,7 @@ class Row:
 
     name: str
     flavour: str		# for the table
-    series: str = None		# what scripts/vm calls it
+    series: str = None		# what scripts/vm --kernel takes
     suite: str = None		# of Debian, where the host's own lacks it
     arch: str = "amd64"
     clang: bool = False
@@ -26,7 +26,8 @@ class Row:
 
 ROWS = {row.name: row for row in (
     Row("6.1", "amd64", "6.1"),
-    Row("6.12", "amd64", "6.12"),
+    # Not the host's own 6.12, which an older compiler has built.
+    Row("6.12", "amd64", "6.12/trixie"),
     Row("7.2", "amd64", "7.2", suite="sid"),
     Row("6.12-rt", "amd64, PREEMPT_RT", "6.12-rt", refused=True),
     Row("clang", "amd64", "6.1", clang=True),

@@ -171,7 +171,10 @@ def resolve(series, update=False, suite=None, name=arch.HOST):
     """(package, version, suite) the series stands for: remembered, so that later
     runs need no apt."""
     tail = arch.ARCHES[name].tail
-    record = common.cache_dir() / "kernels" / f"{series or 'default'}{tail}.json"
+    place = (series or "default").replace("/", "-")
+    series, _, own = (series or "").partition("/")
+    suite = suite or own or None
+    record = common.cache_dir() / "kernels" / f"{place}{tail}.json"
     if record.exists() and not update:
         known = json.loads(record.read_text(encoding="ascii"))
         return known["package"], known["version"], known.get("suite")
@@ -191,7 +194,9 @@ def _apt(suite, name):
 def debian(series=None, update=False, headers=True, suite=None, name=arch.HOST):
     """A Debian kernel out of the cache, fetched if it is not there.
 
-    series may end in a flavour (6.12-rt); name is that of the architecture.
+    series may end in a flavour (6.12-rt) or in a suite of the mirror, for a kernel
+    that the host's own release has too (6.12/trixie); name is that of the
+    architecture.
     """
     package, version, suite = resolve(series, update, suite, name)
     kern = _in_cache(package, version, headers, lambda: _apt(suite, name))
