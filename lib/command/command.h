@@ -17,6 +17,10 @@
 /* "myepoll: ..." on stderr */
 __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
 
+/* Prints the usage; returns the exit status for that. */
+int show_help(void);
+
+/* These return the exit status; the usage follows EXIT_WRONG_USAGE. */
 int cmd_run(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 

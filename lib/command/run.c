@@ -16,6 +16,7 @@
 #define PRELOAD_NAME "libmyepoll-preload.so"
 
 struct run_options {
+	bool help;
 	bool require;
 	bool verbose;
 	bool io_uring;
@@ -145,9 +146,11 @@ static bool check_device(const struct run_options *options)
 	return !options->require;
 }
 
+/* The place of the program in @argv; 0 if there need not be one; -1: wrong usage. */
 static int parse(int argc, char **argv, struct run_options *options)
 {
 	static const struct option longs[] = {
+		{ "help", no_argument, NULL, 'h' },
 		{ "require", no_argument, NULL, 'r' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "io-uring", no_argument, NULL, 'u' },
@@ -156,8 +159,11 @@ static int parse(int argc, char **argv, struct run_options *options)
 	int opt;
 
 	/* The program's own options are the program's. */
-	while ((opt = getopt_long(argc, argv, "+rv", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+hrv", longs, NULL)) != -1) {
 		switch (opt) {
+		case 'h':
+			options->help = true;
+			return 0;
 		case 'r':
 			options->require = true;
 			break;
@@ -185,6 +191,8 @@ int cmd_run(int argc, char **argv)
 
 	if (at < 0)
 		return EXIT_WRONG_USAGE;
+	if (options.help)
+		return show_help();
 	if (!find_preload(library, sizeof(library))) {
 		complain("there is no %s; install it with make install", library);
 		return EXIT_MYEPOLL;

@@ -180,9 +180,16 @@ static void show_holders(const struct holders *holders, bool watches)
 	}
 }
 
-static int parse(int argc, char **argv, bool *watches, pid_t *pid)
+struct status_options {
+	bool help;
+	bool watches;
+	pid_t pid;
+};
+
+static int parse(int argc, char **argv, struct status_options *options)
 {
 	static const struct option longs[] = {
+		{ "help", no_argument, NULL, 'h' },
 		{ "watches", no_argument, NULL, 'w' },
 		{ 0 },
 	};
@@ -190,12 +197,15 @@ static int parse(int argc, char **argv, bool *watches, pid_t *pid)
 	long number;
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "w", longs, NULL)) != -1) {
-		if (opt != 'w')
+	while ((opt = getopt_long(argc, argv, "hw", longs, NULL)) != -1) {
+		if (opt != 'h' && opt != 'w')
 			return -1;
-		*watches = true;
+		if (opt == 'h')
+			options->help = true;
+		else
+			options->watches = true;
 	}
-	if (optind == argc)
+	if (options->help || optind == argc)
 		return 0;
 	errno = 0;
 	number = strtol(argv[optind], &end, 10);
@@ -203,28 +213,30 @@ static int parse(int argc, char **argv, bool *watches, pid_t *pid)
 		complain("status: one process ID is expected, not %s", argv[optind]);
 		return -1;
 	}
-	*pid = number;
+	options->pid = number;
 	return 0;
 }
 
 int cmd_status(int argc, char **argv)
 {
+	struct status_options options = { 0 };
 	struct holders holders;
-	bool watches = false, there;
-	pid_t pid = 0;
+	bool there;
 
-	if (parse(argc, argv, &watches, &pid))
+	if (parse(argc, argv, &options))
 		return EXIT_WRONG_USAGE;
-	if (pid && kill(pid, 0) && errno == ESRCH) {
-		complain("there is no process %d", pid);
+	if (options.help)
+		return show_help();
+	if (options.pid && kill(options.pid, 0) && errno == ESRCH) {
+		complain("there is no process %d", options.pid);
 		return EXIT_FAILURE;
 	}
 	there = show_module();
-	if (holders_find(&holders, pid)) {
+	if (holders_find(&holders, options.pid)) {
 		complain("cannot walk through /proc: %s", strerror(errno));
 		return EXIT_FAILURE;
 	}
-	show_holders(&holders, watches);
+	show_holders(&holders, options.watches);
 	free(holders.list);
 	if (fclose(stdout)) {
 		complain("cannot write: %s", strerror(errno));

@@ -139,7 +139,11 @@ TEST_F(command, wrong_usage_is_said)
 	EXPECT_EQ(2, shell("$M fly"));
 	EXPECT_SAYS("there is no command fly");
 	EXPECT_EQ(2, shell("$M run"));
+	EXPECT_SAYS("myepoll: run: no program given\nusage: myepoll run");
 	EXPECT_EQ(2, shell("$M run --fly"));
+	EXPECT_SAYS("myepoll: unrecognized option '--fly'\nusage: myepoll run");
+	EXPECT_EQ(2, shell("$M status -x"));
+	EXPECT_SAYS("myepoll: invalid option -- 'x'\nusage: myepoll run");
 	EXPECT_EQ(2, shell("$M status me"));
 	EXPECT_EQ(2, shell("$M status 1 2"));
 	EXPECT_EQ(1, shell("$M status 4194304"));
@@ -150,6 +154,11 @@ TEST_F(command, help_and_version)
 {
 	EXPECT_EQ(0, shell("$M --help"));
 	EXPECT_SAYS("usage: myepoll run");
+	EXPECT_SAYS("-r, --require");
+	EXPECT_EQ(0, shell("$M --help >help 2>&1; for o in -h 'run --help' 'run -r -h' "
+			   "'status --help' 'status -w -h'; do "
+			   "$M $o | cmp - help || exit; done; rm help"));
+	EXPECT_STREQ("", self->text);
 	EXPECT_EQ(0, shell("$M --version"));
 	EXPECT_STREQ("myepoll " TEST_VERSION "\n", self->text);
 	EXPECT_EQ(1, shell("$M --help >/dev/full"));
