@@ -13,6 +13,7 @@
 #include "command.h"
 
 #define LOADER_NAME	"ld-linux-x86-64.so.2"
+#define LOADER		"/lib64/" LOADER_NAME
 #define GO_NOTE_NAME	"Go"
 #define MAX_LINE	256	/* of #!, as the kernel reads it */
 #define MAX_NOTES	65536
@@ -64,6 +65,15 @@ static bool is_glibc_loader(int fd, const Elf64_Phdr *segment)
 	return !strcmp(name ? name + 1 : path, LOADER_NAME);
 }
 
+/* It has no interpreter, as a static program has none, and preloads all the same. */
+static bool is_the_loader(int fd)
+{
+	struct stat loader, st;
+
+	return !stat(LOADER, &loader) && !fstat(fd, &st) &&
+	       st.st_dev == loader.st_dev && st.st_ino == loader.st_ino;
+}
+
 static enum carried elf_carried(int fd)
 {
 	enum carried carried = CARRIED_STATIC;
@@ -85,6 +95,8 @@ static enum carried elf_carried(int fd)
 		else if (segment.p_type == PT_NOTE)
 			go = go || is_go_note(fd, &segment);
 	}
+	if (carried == CARRIED_STATIC && is_the_loader(fd))
+		return CARRIED_YES;
 	return carried == CARRIED_YES && go ? CARRIED_GO : carried;
 }
 

@@ -103,6 +103,13 @@ TEST_F(command, run_warns_of_a_static_program)
 	EXPECT_SAYS("myepoll: programs/creator-static is statically linked");
 }
 
+TEST_F(command, run_carries_a_program_started_by_the_dynamic_linker)
+{
+	EXPECT_EQ(0, shell("$M run --require /lib64/ld-linux-x86-64.so.2 "
+			   "programs/creator create"));
+	EXPECT_STREQ(OURS "\n", self->text);
+}
+
 TEST_F(command, run_warns_of_other_programs_that_go_past_it)
 {
 	EXPECT_EQ(0, shell("$M run programs/creator-32 create"));
