@@ -234,4 +234,15 @@ TEST_F(command, status_without_the_device)
 	EXPECT_SAYS("device            " MYEPOLL_DEVICE ": No such file or directory\n");
 }
 
+TEST_F(command, status_without_the_module)
+{
+	move_away();
+	/* As without it: no device, and in a mount namespace of its own no modules. */
+	EXPECT_EQ(1, shell("unshare -m sh -c \"mount -t tmpfs none /sys/module && "
+			   "$M status\""));
+	EXPECT_SAYS("module            not loaded\n");
+	EXPECT_SAYS("device            " MYEPOLL_DEVICE ": No such file or directory\n");
+	EXPECT_SAYS("instances         0\n");
+}
+
 TEST_HARNESS_MAIN

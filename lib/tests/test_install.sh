@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# What make install has put where, what was built with it, what uninstall left.
+# What make install has put where, what it exports, what was built with it, what
+# uninstall left.
 here=$(cd "$(dirname "$0")" && pwd)
 usr=$here/stage/usr
 lib=$usr/lib/x86_64-linux-gnu
@@ -58,11 +59,12 @@ knows_nothing_of_the_stage()
 	! grep -q stage "$lib/pkgconfig/libmyepoll.pc"
 }
 
-echo "1..7"
+echo "1..8"
 check everything_is_in_its_place all_there
 check c_program_runs prints "1 7" "$here/programs/c-shared"
 check static_c_program_runs prints "1 7" "$here/programs/c-static"
 check cxx_program_runs prints "1 7" "$here/programs/cxx-shared"
 check command_finds_its_library carries
+check exported_symbols_are_those_of_the_maps prints "" cat "$here/exports"
 check no_destdir_in_pkg_config knows_nothing_of_the_stage
 check uninstall_leaves_nothing prints "" cat "$here/left"
