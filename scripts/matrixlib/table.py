@@ -31,9 +31,15 @@ class Result:
         (directory / f"{self.row}.json").write_text(
             json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
 
+    def left_out(self):
+        """Nothing was run."""
+        return not self.passed and not self.failed
+
     def line(self):
         """Its line of the table."""
         built = f"{self.built}; {self.note}" if self.note else self.built
+        if self.left_out():
+            built = f"**not run**: {self.note}"
         return (f"| {self.row} | {self.kernel} | {self.flavour} | {self.compiler} | "
                 f"{built} | {self.passed} | {self.failed} | {self.skipped} |\n")
 
