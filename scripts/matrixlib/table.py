@@ -24,6 +24,7 @@ class Result:
     failed: int = 0
     skipped: int = 0
     note: str = ""		# a tested refusal, or the reason of a skip
+    source: str = ""		# version, commit, day
 
     def save(self, directory):
         """Keeps it for the table."""
@@ -51,8 +52,24 @@ def saved(directory, name):
         if path.exists() else None
 
 
+def sources_of(text):
+    """{row: what it was run with} of what stands above a table."""
+    return {row: match[1] for match in re.finditer(r"^Of (.*): (.*)[.]$", text, re.M)
+            for row in match[2].split(", ")}
+
+
+def above(sources):
+    """The same as text, a line for each source."""
+    rows = {}
+    for row, source in sources.items():
+        rows.setdefault(source, []).append(row)
+    return "".join(f"Of {source}: {', '.join(names)}.\n"
+                   for source, names in rows.items()) + ("\n" if rows else "")
+
+
 def write(document, results):
-    """Puts the table between its marks.  A row without a result keeps its line."""
+    """Puts the table between its marks, below what its rows were run with.  A row
+    without a result keeps its line."""
     text = document.read_text(encoding="utf-8")
     head, begin, rest = text.partition(BEGIN)
     old, end, tail = rest.partition(END)
@@ -62,5 +79,9 @@ def write(document, results):
              for match in re.finditer(r"^\| ([\w.-]+) \|.*\n", old, re.M)}
     body = [result.line() if result else lines.get(name, "")
             for name, result in results.items()]
-    document.write_text(head + begin + COLUMNS + "".join(body) + end + tail,
+    was = sources_of(old)
+    sources = {name: result.source if result else was.get(name)
+               for name, result in results.items()}
+    lead = above({name: source for name, source in sources.items() if source})
+    document.write_text(head + begin + lead + COLUMNS + "".join(body) + end + tail,
                         encoding="utf-8")

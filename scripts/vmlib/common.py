@@ -114,6 +114,21 @@ def need_tool(tool, package):
     return path
 
 
+def source_state():
+    """Which source this is and when, for the head of a table: figures and documents
+    may have changed since the commit, nothing else."""
+    version = (TOP / "VERSION").read_text(encoding="ascii").strip()
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    git = ["git", "-C", str(TOP)]
+    done = subprocess.run([*git, "rev-parse", "--short", "HEAD"], text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if done.returncode:
+        return f"version {version}, {today}"
+    changed = command([*git, "status", "--porcelain", "--", ".", ":!docs"], "git status")
+    return f"version {version}, commit {done.stdout.strip()}" \
+        f"{' with changes' if changed else ''}, {today}"
+
+
 def command(args, what, **kwargs):
     """Runs a host program; its output is shown only if it fails."""
     done = subprocess.run([str(a) for a in args], stdin=subprocess.DEVNULL,
