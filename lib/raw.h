@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 
 #if !defined(__x86_64__) || !defined(__LP64__)
-#error "myepoll is for 64-bit x86, as its kernel module is"
+#error "the libraries are for 64-bit x86; elsewhere use the ioctls of <linux/myepoll.h>"
 #endif
 
 static inline long raw_syscall6(long number, long a, long b, long c, long d,
