@@ -58,7 +58,7 @@ help:
 	@echo "make bench-quick  the same in two minutes, less exact"
 	@echo "make vm         a shell in a VM with the module loaded"
 	@echo "make lint       style, sparse, extra warnings, scripts"
-	@echo "make peers      nginx, redis, memcached on the module, beside native epoll"
+	@echo "make peers      ten programs on the module, beside native epoll"
 	@echo "make lib        the libraries and the myepoll command"
 	@echo "make install    install them, headers, manual pages (PREFIX= LIBDIR= DESTDIR=)"
 	@echo "make uninstall  take them away again, with the same variables"
