@@ -24,9 +24,19 @@ class Suite:
     adds: list		# options of scripts/vm
     command: tuple
     parse: typing.Callable	# text -> ({test: outcome}, how many are planned or None)
+    # Its name in selftests/native-bugs
+    program: str = ""
     # Threads that spin for each other need CPUs that run at the same time; all
     # others keep their time on a clock of instructions, however slow the host is.
     icount: bool = True
+
+
+def native_bugs(program):
+    """{test, or * for any other: reason}"""
+    text = (TOP / "selftests/native-bugs").read_text(encoding="utf-8")
+    lines = [line.split(None, 2) for line in text.splitlines()]
+    return {words[1]: words[2] for words in lines
+            if len(words) == 3 and words[0] == program}
 
 
 def parse_tap(text):
@@ -100,7 +110,7 @@ def wakeup(series):
     def make():
         program = build_wakeup(series)
         return Suite(["--add", program], (f"/vm/{program.name}",), parse_tap,
-                     icount=False)
+                     program="wakeup_native", icount=False)
     return make
 
 
