@@ -32,7 +32,7 @@ endif
 export V
 
 .DEFAULT_GOAL := all
-.PHONY: matrix deb check-deb check-tree peers lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
+.PHONY: matrix deb check-deb check-tree peers peers-suites lib lib-tests install uninstall bench bench-quick fuzz soak model mutants attack check-debug all help setup run check vm lint load unload clean selftests
 
 all: $(KDIR)/Makefile
 	$(Q)$(MAKE) -C $(KDIR) M=$(CURDIR) modules
@@ -59,6 +59,8 @@ help:
 	@echo "make vm         a shell in a VM with the module loaded"
 	@echo "make lint       style, sparse, extra warnings, scripts"
 	@echo "make peers      ten programs on the module, beside native epoll"
+	@echo "                (CPUS=2: on that many real ones, a table of its own)"
+	@echo "make peers-suites  the tests of others for epoll, on both"
 	@echo "make lib        the libraries and the myepoll command"
 	@echo "make install    install them, headers, manual pages (PREFIX= LIBDIR= DESTDIR=)"
 	@echo "make uninstall  take them away again, with the same variables"
@@ -95,7 +97,10 @@ install uninstall:
 	$(Q)$(MAKE) -C lib $@ OUT=$(CURDIR)/$(BUILD)/lib
 
 peers: setup
-	$(Q)scripts/peers --write $(KERNEL_OPT)
+	$(Q)scripts/peers --write $(KERNEL_OPT) $(if $(CPUS),--cpus $(CPUS))
+
+peers-suites: setup
+	$(Q)scripts/peers-suites --write $(KERNEL_OPT)
 
 check: selftests lib-tests
 	$(Q)scripts/check $(VERBOSE) $(KERNEL_OPT) --timeout $(TEST_TIMEOUT) \

@@ -24,6 +24,7 @@ class Suite:
     adds: list		# options of scripts/vm
     command: tuple
     parse: typing.Callable	# text -> ({test: outcome}, how many are planned or None)
+    version: str		# of the package that it comes from
     # Its name in selftests/native-bugs
     program: str = ""
     # Threads that spin for each other need CPUs that run at the same time; all
@@ -79,14 +80,21 @@ def parse_regress(text):
     return outcomes, None
 
 
-def build_wakeup(series):
+def wakeup_source(series):
+    """A kernel's test, and the version of the package that it comes from."""
+    kernel.source_files()
+    if series == "6.1":
+        return common.cache_dir() / "kselftest/filesystems/epoll/epoll_wakeup_test.c", \
+            kernel.resolve(None)[1]
+    place = kernel.newer_wakeup_test() if series == "7.2" else \
+        kernel.wakeup_test_of(series)
+    return place, kernel.version_of_test(place) or series
+
+
+def build_wakeup(series, source):
     """The kernel's test as it is, but for the time its cases have: emulated CPUs need
     more."""
-    kernel.source_files()
     cache = common.cache_dir() / "kselftest"
-    source = {"6.1": lambda: cache / "filesystems/epoll/epoll_wakeup_test.c",
-              "7.2": kernel.newer_wakeup_test}.get(
-                  series, lambda: kernel.wakeup_test_of(series))()
     out = TOP / "build/peers-suites" / series
     place = out / "filesystems/epoll/wakeup.c"
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -108,32 +116,34 @@ def build_wakeup(series):
 def wakeup(series):
     """One kernel's wake-up test."""
     def make():
-        program = build_wakeup(series)
+        source, version = wakeup_source(series)
+        program = build_wakeup(series, source)
         return Suite(["--add", program], (f"/vm/{program.name}",), parse_tap,
-                     program="wakeup_native", icount=False)
+                     f"linux {version}", program="wakeup_native", icount=False)
     return make
 
 
 def cpython(*modules):
     """Some of CPython's own tests, with Debian's interpreter."""
     def make():
-        root, _ = programs.unpacked(PYTHON)
+        root, version = programs.unpacked(PYTHON)
         return Suite(["--libs", root / programs.LIBRARIES,
                       "--add", f"{root}/usr/bin/python3.11:/usr/bin/python3.11",
                       "--add", f"{root}/usr/lib/python3.11:/usr/lib/python3.11"],
                      ("python3.11", "/vm/peers/run_unittest.py",
-                      *[f"test.{name}" for name in modules]), parse_unittest)
+                      *[f"test.{name}" for name in modules]), parse_unittest,
+                     f"python3.11 {version}")
     return make
 
 
 def build_regress():
-    """libevent's suite, built from Debian's source once for each version."""
+    """libevent's suite, built from Debian's source once for each version; and that."""
     version = packages.Apt().debian_version("libevent-2.1-7")
     if not version:
         raise common.VmError("apt does not know libevent-2.1-7; run apt-get update")
     top = common.cache_dir() / "peers-suites" / f"libevent_{version}"
     if top.exists():
-        return top / "regress"
+        return top / "regress", version
     with common.locked("peers-suites"), common.replaced_dir(top) as temp:
         tree, _ = packages.source("libevent", temp / "source")
         common.say("building libevent's tests")
@@ -147,7 +157,7 @@ def build_regress():
                            "building libevent's tests", cwd=tree)
         subprocess.run(["cp", tree / "test/regress", temp / "regress"], check=True)
         packages.remove(temp / "source")
-    return top / "regress"
+    return top / "regress", version
 
 
 def libevent(changelist):
@@ -156,9 +166,10 @@ def libevent(changelist):
         names = ["EVENT_SHOW_METHOD", "EVENT_NOPOLL", "EVENT_NOSELECT"]
         if changelist:
             names.append("EVENT_EPOLL_USE_CHANGELIST")
-        return Suite(["--add", f"{build_regress()}:/vm/regress",
+        regress, version = build_regress()
+        return Suite(["--add", f"{regress}:/vm/regress",
                       *[word for name in names for word in ("--env", f"{name}=1")]],
-                     ("/vm/regress",), parse_regress)
+                     ("/vm/regress",), parse_regress, f"libevent {version}")
     return make
 
 

@@ -311,6 +311,12 @@ def wakeup_test_of(series):
     return place
 
 
+def version_of_test(place):
+    """The version of the source package that a wake-up test came from, or None."""
+    note = place.with_suffix(".version")
+    return note.read_text(encoding="ascii") if note.exists() else None
+
+
 def _fetch_wakeup_test(apt, series, place):
     with common.locked("source"):
         name = f"linux-source-{series}"
@@ -325,6 +331,8 @@ def _fetch_wakeup_test(apt, series, place):
                     raise common.VmError(f"{name} lacks {WAKEUP_TEST}")
                 with common.replaced_file(place) as file:
                     file.write_bytes((temp / WAKEUP_TEST).read_bytes())
+                with common.replaced_file(place.with_suffix(".version")) as file:
+                    file.write_text(fields["Version"], encoding="ascii")
             packages.remove(common.cache_dir() / "source")
         finally:
             deb.unlink()
