@@ -13,8 +13,8 @@ HEAD = """<!-- SPDX-License-Identifier: GPL-2.0-only -->
 
 `make peers` takes Debian's packages as they are and runs each program in turn as it is, on native epoll, and started
 by `myepoll run --require`, on the module, in one guest. For each run it looks through `/proc/PID/fd` of the
-program and all its descendants: all instances have to be of the kind they should be. No error is
-allowed. *Ratio* is the median over neighbouring runs of ours to native's, *spread* the least and the
+program and all its descendants: all instances have to be of the kind they should be, and each worker of nginx and
+haproxy has to have one. No error is allowed. *Ratio* is the median over neighbouring runs of ours to native's, *spread* the least and the
 greatest of them. `stress_ng` and the two parts of `perf bench` are no servers: they do nothing but epoll calls, so
 theirs is the ratio of those and of what goes with them.
 
