@@ -19,10 +19,10 @@ overlay_is_mounted()
 		mount -t cgroup2 cgroup2 "$booted_root/sys/fs/cgroup"
 }
 
-# in_systemd COMMAND...: in its namespaces
+# in_systemd COMMAND...: in its namespaces; an emulated machine may take its time
 in_systemd()
 {
-	nsenter -t "$(pidof systemd)" -m -p -r -w /usr/bin/env -i \
+	nsenter -t "$(pidof systemd)" -m -p -r -w /usr/bin/env -i SYSTEMD_BUS_TIMEOUT=300 \
 		PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 "$@" </dev/null
 }
 
