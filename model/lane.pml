@@ -6,7 +6,7 @@
  */
 #include "memory.pml"
 
-#define LOCALS	byte w = NONE, l, r, s, n, i, again; \
+#define LOCALS	byte w = NONE, l, r, s, n, i, nr, now, again; \
 	byte claims, back, counted, requeued, budget, sight, q, gen, before; \
 	bool faulted, hit, all
 
@@ -16,19 +16,29 @@ inline lane_ready(l)
 	r = mem[INBOX(l)] != 0;
 	if
 	:: r
-	:: else -> r = mem[LEN(l)] != 0
+	:: else -> OWN(LEN(l)); r = mem[LEN(l)] != 0
 	fi
 }
 
 /* mye_lanes_ready() */
 inline lanes_ready()
 {
+#ifdef M_NR_ONCE
+	nr = NR_LANES;
+	lane_ready(0);
+	if
+	:: !r && nr > 1 -> lane_ready(1)
+	:: else
+	fi;
+	nr = 0
+#else
 	lane_ready(0);
 #if NL > 1
 	if
-	:: r
-	:: else -> lane_ready(1)
+	:: !r && NR_LANES > 1 -> lane_ready(1)
+	:: else
 	fi
+#endif
 #endif
 }
 
@@ -100,6 +110,9 @@ inline wake_next()
 	if
 	:: mem[WQN] == 0
 	:: else ->
+#ifdef M_NO_C
+		MB;	/* the lanes as the settler has left them */
+#endif
 		lanes_ready();
 		if
 		:: r -> r = 0; wake_one()
@@ -146,8 +159,14 @@ inline wake_settled(nr)
 /* mye_lane_push(); the IDLE -> QUEUED exchange was the caller's */
 inline lane_push()
 {
-	lane_of[w] = id % NL;
+#ifdef GROW
+	i = id % NR_LANES;	/* mye_lane_home() */
+	mem[LANE(w)] = i;
+	atomic { MB -> mem[INBOX(i)] = mem[INBOX(i)] | BIT(w); i = 0 }
+#else
+	mem[LANE(w)] = id % NL;
 	atomic { MB -> mem[INBOX(id % NL)] = mem[INBOX(id % NL)] | BIT(w) }
+#endif
 }
 
 #ifdef LOOK
@@ -260,12 +279,14 @@ inline drain(l)
 
 /* mye_lane_change(), mye_lane_changed(); wraps after 8 changes */
 #ifdef LOOK
-#define CHANGE(l)	gseq[l] = (gseq[l] + 1) % 16; STORE(LSEQ(l), gseq[l])
+#define MOVE_SEQ(l)	gseq[l] = (gseq[l] + 1) % 16; STORE(LSEQ(l), gseq[l])
 #define SHOW_CLAIMS(l)	STORE(CLAIMS(l), gclaims[l])
 #else
-#define CHANGE(l)	skip
+#define MOVE_SEQ(l)	skip
 #define SHOW_CLAIMS(l)	skip
 #endif
+#define CHANGE(l)	MOVE_SEQ(l); WMB
+#define CHANGED(l)	WMB; MOVE_SEQ(l)
 
 /* mye_lane_counts() */
 #ifdef M_CLAIMS_UNCOUNTED
@@ -281,7 +302,7 @@ inline lane_cut(l)
 	:: gfifo[l] & BIT(0) -> w = 0
 	:: gfifo[l] & BIT(1) -> w = 1
 	fi;
-	assert(!(claims & BIT(w)));
+	assert(!(claims & BIT(w)) && mem[STATE(w)] == QUEUED);
 	gfifo[l] = gfifo[l] & ~BIT(w);
 	claims = claims | BIT(w);
 	CHANGE(l);
@@ -298,7 +319,7 @@ inline lane_cut(l)
 #endif
 	SHOW_CLAIMS(l);
 	STORE(LEN(l), COUNT(gfifo[l]));
-	CHANGE(l);
+	CHANGED(l);
 	budget--
 }
 
@@ -320,7 +341,7 @@ inline lane_claim(l)
 			:: budget -> lane_cut(l)
 			:: else
 			fi;
-			STORE(LLK(l), 0);
+			RELEASE(LLK(l));
 			r = 0
 		}
 #ifndef M_NO_A_CLAIM
@@ -367,11 +388,11 @@ inline settle_unlocked(w)
 inline settle_one(l, w)
 {
 	if
-	:: (claims & BIT(w)) && lane_of[w] == l ->
+	:: (claims & BIT(w)) && mem[LANE(w)] == l ->
 		atomic {
 			hit = false;
 			if
-			:: counted & BIT(w) -> gclaims[l]--
+			:: counted & BIT(w) -> assert(gclaims[l]); gclaims[l]--
 			:: else
 			fi
 		}
@@ -408,7 +429,7 @@ inline settle_one(l, w)
 inline settle_run(l)
 {
 	if
-	:: ((claims & 1) && lane_of[0] == l) || ((claims & 2) && lane_of[1] == l) ->
+	:: ((claims & 1) && mem[LANE(0)] == l) || ((claims & 2) && mem[LANE(1)] == l) ->
 		acquire(LLK(l));
 		drain(l);
 		atomic { CHANGE(l) };
@@ -419,8 +440,8 @@ inline settle_run(l)
 		atomic {
 			SHOW_CLAIMS(l);
 			STORE(LEN(l), COUNT(gfifo[l]));
-			CHANGE(l);
-			STORE(LLK(l), 0)
+			CHANGED(l);
+			RELEASE(LLK(l))
 		}
 	:: else
 	fi
@@ -461,11 +482,11 @@ inline settle()
 	atomic { requeued = 0; counted = 0; back = 0; hit = false; faulted = false; w = NONE }
 }
 
-/* mye_look_lane(): r ready, q busy, s the sequence number */
+/* mye_look_lane(): sight is what this lane shows, s the sequence number */
 inline look_lane(l)
 {
 	do
-	:: atomic { (mem[LSEQ(l)] & 1) == 0 -> s = mem[LSEQ(l)] };
+	:: atomic { (mem[LSEQ(l)] & 1) == 0 -> OWN(LSEQ(l)); s = mem[LSEQ(l)] };
 		lane_ready(l);
 		q = mem[CLAIMS(l)] != 0;
 		if
@@ -483,17 +504,19 @@ inline look_lane(l)
 	od
 }
 
-/* mye_look_once() */
-inline look_once()
+#define SIGHT	(r -> READY : (q -> BUSY : EMPTY))
+
+/* mye_look_once() of the first nr lanes */
+inline look_once(nr)
 {
 	atomic { gen = 0; i = 0; sight = EMPTY };
 	do
-	:: i < NL ->
+	:: i < nr ->
 		look_lane(i);
 		atomic {
 			gen = (gen + s) % 32;
 			if
-			:: r -> sight = READY; i = NL
+			:: r -> sight = READY; i = nr
 			:: !r && q -> sight = BUSY; i++
 			:: else -> i++
 			fi;
@@ -503,22 +526,43 @@ inline look_once()
 	od
 }
 
-/* mye_look() */
-inline look()
+/* mye_look_all() */
+inline look_all()
 {
-	look_once();
-#if NL > 1 && !defined(M_ONE_LOOK)
+	nr = NR_LANES;
+	look_once(nr);
+#ifndef M_ONE_LOOK
 	do
 	:: sight == EMPTY ->
+		now = NR_LANES;
 		before = gen;
-		look_once();
+		look_once(now);
 		if
-		:: gen == before -> break
-		:: else
+		:: now == nr && gen == before -> break
+		:: else -> nr = now
 		fi
 	:: else -> break
 	od;
-	before = 0;
 #endif
-	atomic { gen = 0; i = 0 }
+	atomic { before = 0; gen = 0; i = 0; nr = 0; now = 0 }
+}
+
+/* mye_look() */
+inline look()
+{
+#ifdef M_LOOK_NR_FIRST
+	nr = NR_LANES;
+#endif
+	look_lane(0);
+	atomic { sight = SIGHT; r = 0; q = 0; s = 0 }
+#if NL > 1
+	if
+#ifdef M_LOOK_NR_FIRST
+	:: sight == READY || nr == 1 -> nr = 0
+#else
+	:: sight == READY || NR_LANES == 1
+#endif
+	:: else -> look_all()
+	fi
+#endif
 }

@@ -6,8 +6,14 @@
  * buffer of the process, from where the flusher takes it to mem[] at any later
  * time.  MB waits until the buffer is empty; a read-modify-write does so in the
  * same atomic step.  Taking a lock waits for nothing (weaker than x86), letting
- * go of it is a store like any other.  What is read and written under a lock
- * alone is an ordinary variable (g*): it is current for whoever has the lock.
+ * go of it is a store after WMB.  What is read and written under a lock alone is
+ * an ordinary variable (g*): it is current for whoever has the lock.
+ *
+ * WMB keeps stores in order.  A buffer does that anyway, unless the configuration
+ * is WEAK: then stores overtake those to other places, up to the next WMB.
+ *
+ * A process does not see what is in its own buffer, as a processor would.  OWN
+ * asserts that there is nothing of the kind to be seen.
  *
  * Several STOREs in one atomic step lose nothing: only the process itself can
  * see its buffer.
@@ -60,12 +66,25 @@
 #define SETN	25		/* is anybody on mye_instance.settled? */
 #define SETLK	26		/* its lock */
 #define AGAINS	27		/* mye_instance.again */
-#define NMEM	28
+#define LANE(w)	(28 + w)	/* mye_watch.lane */
+#define NR	30		/* mye_instance.nr_lanes */
+#define NMEM	31
+#define FENCE	31		/* in a buffer: WMB */
+
+#ifdef GROW
+#define NR_LANES mem[NR]
+#else
+#define NR_LANES NL
+#endif
 
 #ifndef NID
 #define NID	5	/* processes with a buffer, at most */
 #endif
+#ifdef WEAK
+#define DEPTH	24
+#else
 #define DEPTH	9		/* enough: STORE asserts that it is */
+#endif
 
 #define BIT(n)	(1 << (n))
 #define COUNT(s) (((s) & 1) + (((s) >> 1) & 1))
@@ -75,6 +94,13 @@ chan sb[NID] = [DEPTH] of { byte, byte };
 
 #define STORE(a, v)	assert(nfull(sb[id])); sb[id]!(a),(v)
 #define MB		empty(sb[id])
+#define OWN(a)		assert(!sb[id]??[eval(a),_])
+#ifdef WEAK
+#define WMB		if :: empty(sb[id]) :: else -> STORE(FENCE, 0) fi
+#else
+#define WMB		skip
+#endif
+#define RELEASE(a)	WMB; STORE(a, 0)
 
 /* Under their locks */
 byte gfifo[2];		/* mye_lane.fifo, as a set */
@@ -83,7 +109,6 @@ byte gseq[2];		/* mye_lane.seq */
 bool gmask[2];
 byte gwseq[2];		/* mye_watch.seq */
 byte gdata[2];		/* the file's data: writes (edge), or is there any */
-byte lane_of[2];	/* mye_watch.lane: its owner's */
 byte wq;		/* set of processes */
 byte setq;		/* likewise */
 bool sleepy[NID];	/* task state: may sleep */
@@ -120,11 +145,33 @@ bool taken[2];		/* an edge is claimed */
 #define CALL_EMPTY	skip
 #endif
 
+#ifdef WEAK
+/* Write to mem[] what comes behind k other stores, if it may overtake these. */
+#define OVERTAKE(n, k) :: d_step { \
+	len(sb[n]) > k -> \
+	do :: c < k -> sb[n]?a,v; sb[n]!a,v; past = past | BIT(a); c++ \
+	   :: else -> break od; \
+	sb[n]?a,v; \
+	if :: past & (BIT(a) | BIT(FENCE)) || a == FENCE -> sb[n]!a,v; c++ \
+	   :: else -> mem[a] = v fi; \
+	do :: c < len(sb[n]) -> sb[n]?a,v; sb[n]!a,v; c++ \
+	   :: else -> break od; \
+	a = 0; v = 0; c = 0; past = 0 }
+#define FLUSH(n) :: d_step { \
+	sb[n]?a,v; if :: a == FENCE :: else -> mem[a] = v fi; \
+	if :: sb[n]?[FENCE,_] -> sb[n]?a,v :: else fi; a = 0; v = 0 } \
+	OVERTAKE(n, 1) OVERTAKE(n, 2)
+#else
 #define FLUSH(n)	:: d_step { sb[n]?a,v; mem[a] = v; a = 0; v = 0 }
+#endif
 
 active proctype flusher()
 {
 	byte a, v;
+#ifdef WEAK
+	byte c;
+	int past;
+#endif
 end:
 	do
 	FLUSH(0)

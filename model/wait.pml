@@ -7,6 +7,9 @@
  * rest.
  */
 #include "lane.pml"
+#ifdef GROW
+#include "grow.pml"
+#endif
 
 /* What a waiter is like */
 #define TIMED	1	/* its time may be up at any time */
@@ -14,6 +17,8 @@
 #define FAULTY	4	/* its array can be bad */
 #define ZERO	8	/* timeout 0 */
 #define FATAL	16	/* that signal is fatal */
+#define GROWER	32	/* its first pass opens lanes */
+#define EARLY	64	/* what is there may have come after its first look */
 
 #define PASS_LOCALS	bool got, expired, slept, signalled, in_time, woken, mask; \
 	byte wseq, v
@@ -54,7 +59,7 @@ inline write_file()
 		pending[w] = pending[w] & ~BIT(id);
 #endif
 #ifndef TWO_QUEUES
-		STORE(FLK(w), 0);
+		RELEASE(FLK(w));
 #endif
 		hit = false
 	}
@@ -109,7 +114,7 @@ inline disarm()
 			mem[WLK(w)] = 1;
 			gmask[w] = false;
 			STORE(MASK(w), 0);
-			STORE(WLK(w), 0)
+			RELEASE(WLK(w))
 #ifndef M_DISARM_BLINDLY
 		:: else
 		fi
@@ -173,10 +178,17 @@ inline pass_lane(l)
 /* mye_pass(): begins anywhere, as mye_lane_start() does */
 inline pass()
 {
+#ifdef GROW
+	if
+	:: (kind & GROWER) && NR_LANES == 1 -> lanes_open()
+	:: else
+	fi;
+#endif
 #if NL > 1
 	if
-	:: pass_lane(0); pass_lane(1)
-	:: pass_lane(1); pass_lane(0)
+	:: NR_LANES > 1 -> pass_lane(0); pass_lane(1)
+	:: NR_LANES > 1 -> pass_lane(1); pass_lane(0)
+	:: NR_LANES == 1 -> pass_lane(0)
 	fi;
 #else
 	pass_lane(0);
@@ -197,10 +209,10 @@ inline enqueue()
 		STORE(WQN, 1)
 	}
 #if defined(M_STATE_LATE)
-	STORE(WQLK, 0);
+	RELEASE(WQLK);
 	atomic { MB -> sleepy[id] = true }
 #elif defined(M_NO_B_WAITER)
-	atomic { sleepy[id] = true; STORE(WQLK, 0) }
+	atomic { sleepy[id] = true; RELEASE(WQLK) }
 #else
 	atomic { MB -> sleepy[id] = true; mem[WQLK] = 0 }	/* (B), (C), waiter */
 #endif
@@ -291,7 +303,7 @@ inline await_settle()
 			STORE(SETN, 1)
 		}
 #ifdef M_NO_BARRIER_SETTLED
-		atomic { sleepy[id] = true; STORE(SETLK, 0) }
+		atomic { sleepy[id] = true; RELEASE(SETLK) }
 #else
 		atomic { MB -> sleepy[id] = true; mem[SETLK] = 0 }
 #endif
@@ -394,7 +406,10 @@ inline wait()
 #endif
 	do
 	:: !got && sight != NONE ->
-		lanes_ready();
+		if
+		:: lanes_ready()
+		:: (kind & EARLY) && !slept
+		fi;
 		if
 		:: r && signalled && (kind & FATAL) -> sight = NONE
 		:: r && !(signalled && (kind & FATAL)) -> pass()
@@ -469,14 +484,26 @@ proctype poller(byte id, kind)
 repeat:
 	CALL_BEGINS;
 	do
-	:: poll_lane(0);
+	::
 #if NL > 1
-		poll_lane(1);
+		nr = NR_LANES;
+		poll_lane(0);
+		if
+		:: nr > 1 -> poll_lane(1)
+		:: else
+		fi;
+		nr = 0;
+#else
+		poll_lane(0);
 #endif
 		if
 		:: got -> break
 		:: else ->
+#ifdef M_POLL_BLIND
+			sight = EMPTY;
+#else
 			look();
+#endif
 			if
 			:: sight == EMPTY -> break
 			:: sight == BUSY -> slept = true; await_settle()
@@ -515,7 +542,7 @@ proctype modifier(byte id, file)
 		STORE(MASK(w), 1);
 		gwseq[w] = gwseq[w] + 2;
 		STORE(WSEQ(w), gwseq[w]);
-		STORE(WLK(w), 0)
+		RELEASE(WLK(w))
 	}
 #ifndef M_NO_A_MOD
 	MB;	/* (A), MOD */
@@ -525,7 +552,7 @@ proctype modifier(byte id, file)
 	:: else ->
 		acquire(WLK(w));
 		lane_hit();
-		STORE(WLK(w), 0);
+		RELEASE(WLK(w));
 		if
 		:: hit -> wake_one(); wake_pollers()
 		:: else
@@ -566,7 +593,7 @@ active proctype judge()
 #endif
 #define QUEUED_AT_FIRST(w, l) \
 	gdata[w] = 1; mem[DATA(w)] = 1; hits[w] = 1; \
-	mem[STATE(w)] = QUEUED; lane_of[w] = l; \
+	mem[STATE(w)] = QUEUED; mem[LANE(w)] = l; \
 	mem[INBOX(l)] = mem[INBOX(l)] | BIT(w); DUE_AT_FIRST(w)
 
 init
@@ -574,6 +601,7 @@ init
 	atomic {
 		mem[MASK(0)] = 1; gmask[0] = true;
 		mem[MASK(1)] = 1; gmask[1] = true;
+		mem[NR] = 1;
 		CONFIG
 	}
 }
