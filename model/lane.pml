@@ -121,7 +121,7 @@ inline wake_next()
 	fi
 }
 
-/* wake_up_nr() on mye_instance.settled: whichever, not in order */
+/* mye_lane_settled(): wake_up_nr() on mye_instance.settled, whichever */
 inline wake_settled(nr)
 {
 	if
@@ -224,7 +224,11 @@ inline lane_hit()
 			MB;
 			s = mem[STATE(w)];
 			if
-			:: s == IDLE -> mem[STATE(w)] = QUEUED; hit = true
+			:: s == IDLE ->
+#ifndef M_PUSH_EARLY
+				mem[STATE(w)] = QUEUED;
+#endif
+				hit = true
 			:: else
 			fi;
 			if
@@ -234,6 +238,9 @@ inline lane_hit()
 		}
 		if
 		:: hit -> lane_push()
+#ifdef M_PUSH_EARLY
+			; atomic { MB -> mem[STATE(w)] = QUEUED }
+#endif
 		:: else
 		fi
 	:: !hit && s == CLAIMED ->
@@ -302,7 +309,7 @@ inline lane_cut(l)
 	:: gfifo[l] & BIT(0) -> w = 0
 	:: gfifo[l] & BIT(1) -> w = 1
 	fi;
-	assert(!(claims & BIT(w)) && mem[STATE(w)] == QUEUED);
+	assert(mem[STATE(w)] == QUEUED);
 	gfifo[l] = gfifo[l] & ~BIT(w);
 	claims = claims | BIT(w);
 	CHANGE(l);
@@ -351,7 +358,7 @@ inline lane_claim(l)
 	fi
 }
 
-/* The exchange CLAIMED -> IDLE of a settle; hit: it worked */
+/* mye_lane_settle_drop(), the exchange CLAIMED -> IDLE; hit: it worked */
 inline settle_drop(w)
 {
 	atomic {
@@ -384,7 +391,7 @@ inline settle_unlocked(w)
 	fi
 }
 
-/* mye_lane_settle_one() */
+/* mye_lane_settle_each(): one */
 inline settle_one(l, w)
 {
 	if
@@ -468,10 +475,12 @@ inline settle()
 		s = (requeued -> requeued : 255);
 		wake_settled(s);
 		s = 0;
+#ifndef M_NO_WAKE_NEXT
 		if
 		:: requeued -> wake_next()
 		:: else
 		fi;
+#endif
 #ifndef M_FAULT_NO_POLL_WAKE
 		if
 		:: faulted -> wake_pollers()

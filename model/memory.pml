@@ -122,7 +122,7 @@ byte seen[2];		/* data that a delivery of an edge was about */
 byte spent[2];		/* set of seq in which a one-shot was delivered */
 byte live;		/* processes that have not ended */
 byte in_wq, in_settled, in_poll;	/* sets of sleepers */
-bool polled;		/* poll() said yes */
+byte told;		/* data that poll() said yes about */
 
 #ifdef LOOK
 /*

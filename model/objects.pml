@@ -65,7 +65,7 @@ inline instance_put()
 		assert(i_refs);
 		i_refs--;
 		if
-		:: i_refs == 0 -> assert(!in_lane && !in_members); alive_i = false
+		:: i_refs == 0 -> assert(!in_lane); assert(!in_members); alive_i = false
 		:: else
 		fi
 	}
@@ -80,7 +80,9 @@ inline watch_put()
 		w_refs--;
 		if
 		:: w_refs == 0 ->
-			assert(!in_lane && !hooked && !in_table && !in_members);
+			assert(!in_lane);
+			assert(!hooked);
+			assert(!in_table && !in_members);
 			alive_w = false
 		:: else
 		fi

@@ -496,7 +496,7 @@ proctype modifier(byte id)
 	atomic { users--; live-- }
 }
 
-/* mye_add_watch() from when the hooks are there; path D, mye_add_settle() */
+/* mye_add_watch() from when the hooks are there; path D, mye_add_done() */
 proctype adder(byte id)
 {
 	LOCALS;

@@ -47,8 +47,21 @@ inline write_file()
 	:: mem[MASK(w)] == 0
 	:: else ->
 		lane_hit();
+#ifdef M_WAKE_IF_NEW
+		if
+		:: hit -> wake_one(); wake_pollers()
+		:: else
+		fi
+#else
+#ifndef M_NO_WAKE
 		wake_one();
+#endif
+#ifndef M_NO_POLL_WAKE
 		wake_pollers()
+#else
+		skip
+#endif
+#endif
 	fi;
 	atomic {
 #ifdef LOOK
@@ -122,7 +135,7 @@ inline disarm()
 	}
 }
 
-/* mye_pass_deliver(), mye_delivered(): one event, which is stored */
+/* mye_pass_deliver(): one event, which is stored */
 inline deliver()
 {
 	atomic {
@@ -334,8 +347,14 @@ inline wake_left()
 {
 #ifndef M_NO_LEFT
 	MB;
+#ifndef M_NO_LEFT_NEXT
 	wake_next();
+#endif
+#ifndef M_NO_LEFT_SETTLED
 	wake_settled(1)
+#else
+	skip
+#endif
 #else
 	skip
 #endif
@@ -428,6 +447,7 @@ inline wait()
 	fi
 }
 
+/* Calls of mye_wait() */
 proctype waiter(byte id, kind, rounds)
 {
 	LOCALS;
@@ -447,6 +467,12 @@ proctype waiter(byte id, kind, rounds)
 }
 
 #ifdef POLLER
+#ifdef OUTER
+#define TOLD	told = v
+#else
+#define TOLD	skip
+#endif
+
 /* mye_poll_lane(): got */
 inline poll_lane(l)
 {
@@ -459,7 +485,7 @@ inline poll_lane(l)
 		:: else ->
 			evaluate();
 			if
-			:: v -> back = back | BIT(w); got = true
+			:: v -> atomic { back = back | BIT(w); got = true; TOLD }
 			:: else
 			fi;
 			atomic { v = 0; wseq = 0; mask = false };
@@ -470,7 +496,10 @@ inline poll_lane(l)
 	atomic { budget = 0; w = NONE }
 }
 
-/* mye_poll(), from a caller that sleeps when there is nothing */
+/*
+ * mye_poll(), from a caller that sleeps when there is nothing.  OUTER: it is an
+ * edge-triggered watch of us, and polls once for each time it was woken.
+ */
 proctype poller(byte id, kind)
 {
 	LOCALS;
@@ -516,9 +545,14 @@ repeat:
 	:: else
 	fi;
 	if
-	:: got -> polled = true
+#ifndef OUTER
+	:: got
+#endif
 	:: else ->
-		CALL_EMPTY;
+		if
+		:: got -> got = false
+		:: else -> CALL_EMPTY
+		fi;
 		in_poll = in_poll | BIT(id);
 		atomic { pwoken -> pwoken = false };
 		in_poll = in_poll & ~BIT(id);
@@ -554,13 +588,16 @@ proctype modifier(byte id, file)
 		lane_hit();
 		RELEASE(WLK(w));
 		if
+#ifndef M_MOD_NO_WAKE
 		:: hit -> wake_one(); wake_pollers()
+#endif
 		:: else
 		fi
 	fi;
 	atomic { MB -> live-- }
 }
 #endif
+
 
 /* What somebody who sleeps should have been told */
 #define OWED(w)	((KIND(w) == EDGE && seen[w] != gdata[w]) || \
@@ -581,6 +618,9 @@ active proctype judge()
 	assert(live == n);			/* nobody is stuck elsewhere */
 	assert(mem[AGAINS] == 0 || live);
 	lost = n && (OWED(0) || OWED(1));
+#ifdef OUTER
+	lost = told != gdata[0];	/* not an edge of ours */
+#endif
 	assert(!lost)				/* nobody sleeps over an event */
 }
 
