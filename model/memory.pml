@@ -114,6 +114,9 @@ byte setq;		/* likewise */
 bool sleepy[NID];	/* task state: may sleep */
 bool entry[NID];	/* the wait entry on this stack is alive */
 bool pwoken;		/* the poller's queue entry was called */
+#ifdef ADDER
+bool hooked[2];		/* on the file's wait queue */
+#endif
 
 /* Ghosts: what the properties speak of */
 byte hits[2];		/* callbacks that began */
@@ -123,6 +126,9 @@ byte spent[2];		/* set of seq in which a one-shot was delivered */
 byte live;		/* processes that have not ended */
 byte in_wq, in_settled, in_poll;	/* sets of sleepers */
 byte told;		/* data that poll() said yes about */
+#ifdef ADDER
+byte shown, made;	/* sets of watches: published, with an event before */
+#endif
 
 #ifdef LOOK
 /*

@@ -44,7 +44,12 @@ inline write_file()
 	MB;	/* (A), (B): mye_watch_wake() */
 #endif
 	if
+#ifdef ADDER
+	:: !hooked[w]
+	:: hooked[w] && mem[MASK(w)] == 0
+#else
 	:: mem[MASK(w)] == 0
+#endif
 	:: else ->
 		lane_hit();
 #ifdef M_WAKE_IF_NEW
@@ -66,6 +71,9 @@ inline write_file()
 	atomic {
 #ifdef LOOK
 		if
+#ifdef ADDER
+		:: !(shown & BIT(w)) -> made = made | BIT(w)
+#endif
 		:: (pending[w] & BIT(id)) && gdata[w] -> due = due | BIT(w)
 		:: else
 		fi;
@@ -140,6 +148,9 @@ inline deliver()
 {
 	atomic {
 		got = true;
+#ifdef ADDER
+		assert(shown & BIT(w));		/* no watch before its ADD */
+#endif
 		reports[w]++;
 		if
 		:: KIND(w) == LEVEL -> back = back | BIT(w); reports[w] = 0
@@ -598,6 +609,59 @@ proctype modifier(byte id, file)
 }
 #endif
 
+#ifdef ADDER
+/* mye_add_watch(), mye_add_done(): a new watch is CLAIMED by its ADD */
+proctype adder(byte id, file)
+{
+	LOCALS;
+	byte v;
+
+	w = file;
+#ifdef M_ADD_POLL_FIRST
+	v = mem[DATA(w)];
+#endif
+	/* mye_watch_hook() */
+	acquire(FLK(w));
+	atomic { hooked[w] = true; RELEASE(FLK(w)) };
+#ifndef M_ADD_POLL_FIRST
+	v = mem[DATA(w)];
+#endif
+#if !defined(M_ADD_NO_HIT) && !defined(M_ADD_HIT_LATE)
+	if
+	:: v -> lane_hit()
+	:: else
+	fi;
+#endif
+	atomic {
+		shown = shown | BIT(w);
+#ifdef LOOK
+		due = due | made;
+#endif
+	}
+#ifdef M_ADD_HIT_LATE
+	if
+	:: v -> lane_hit()
+	:: else
+	fi;
+#endif
+	claims = BIT(w);
+	settle();
+#ifndef M_ADD_NO_POLL_WAKE
+	if
+	:: v -> wake_pollers()
+	:: else
+	fi;
+#endif
+	MB;
+	wake_settled(255);
+	atomic { MB -> live-- }
+}
+#ifdef M_ADD_BORN_IDLE
+#define NEW(w)	mem[STATE(w)] = IDLE
+#else
+#define NEW(w)	mem[STATE(w)] = CLAIMED
+#endif
+#endif
 
 /* What somebody who sleeps should have been told */
 #define OWED(w)	((KIND(w) == EDGE && seen[w] != gdata[w]) || \
