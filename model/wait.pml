@@ -382,12 +382,14 @@ inline wait_more()
 		:: sight == EMPTY -> sight = NONE; CALL_EMPTY
 		:: sight == READY
 		:: sight == BUSY ->
+#ifndef M_BUSY_SPINS
 			slept = true;
 			await_settle();
 			if
 			:: signalled -> sight = NONE
 			:: else
 			fi
+#endif
 		fi
 #else
 		/* With one lane and no claims in flight a look is this. */
