@@ -62,6 +62,7 @@ static int mye_add_start(struct mye_watch *w, struct mye_instance *child,
 /*
  * The claim of ADD is over, and whoever wants to make the same watch need not
  * wait any longer.
+ * Model: adder in wait.pml.  Model: adder in table.pml.
  */
 static void mye_add_done(struct mye_watch *w, bool ready)
 {
@@ -82,7 +83,7 @@ static void mye_add_done(struct mye_watch *w, bool ready)
 /*
  * What is ready is marked before anybody can know of the watch: he must not be
  * told that nothing is.
- * Model: adder in removal.pml.
+ * Model: adder in wait.pml.  Model: adder in removal.pml.
  */
 static int mye_add_watch(struct mye_watch *w)
 {
@@ -112,6 +113,7 @@ static bool mye_twin_is_made(struct mye_watch *twin)
 /*
  * There is a watch of the same file and number.  If another ADD is making it
  * just now, and that fails, it is our turn: -EAGAIN.
+ * Model: twin in table.pml.
  */
 static int mye_await_twin(struct mye_watch *twin)
 {

@@ -82,7 +82,7 @@ void mye_instance_get(struct mye_instance *inst)
 	refcount_inc(&inst->refs);
 }
 
-/* Process context.  Model: instance_put in removal.pml. */
+/* Process context.  Model: instance_put in objects.pml. */
 void mye_instance_put(struct mye_instance *inst)
 {
 	if (!refcount_dec_and_test(&inst->refs))

@@ -414,7 +414,7 @@ void mye_lane_meet(struct mye_watch *w)
  * @w: a watch that nobody can push any more
  *
  * Returns whether it was there.
- * Model: finish in removal.pml.
+ * Model: finish in removal.pml.  Model: lane_unqueue in grow.pml.
  */
 bool mye_lane_unqueue(struct mye_watch *w)
 {

@@ -38,7 +38,10 @@ unsigned int mye_lane_start(struct mye_instance *inst, unsigned int nr)
 	return cpu & (nr - 1);
 }
 
-/* Move the first watch of one lane to another; it is on one at any time. */
+/*
+ * Move the first watch of one lane to another; it is on one at any time.
+ * Model: lane_move in grow.pml.
+ */
 static void mye_lane_move(struct mye_lane *from, struct mye_lane *to)
 {
 	struct mye_watch *w;
@@ -57,7 +60,10 @@ static void mye_lane_move(struct mye_lane *from, struct mye_lane *to)
 	mye_lane_changed(from);
 }
 
-/* Deal out what is ready, as most of it would stay in the first lane. */
+/*
+ * Deal out what is ready, as most of it would stay in the first lane.
+ * Model: lanes_spread in grow.pml.
+ */
 static void mye_lanes_spread(struct mye_instance *inst, unsigned int nr)
 {
 	struct mye_lane *from = &inst->lane0;
@@ -75,6 +81,7 @@ static void mye_lanes_spread(struct mye_instance *inst, unsigned int nr)
 	mutex_unlock(&from->lock);
 }
 
+/* Model: lanes_open in grow.pml. */
 static void mye_lanes_open(struct mye_instance *inst)
 {
 	unsigned int i, nr = roundup_pow_of_two(num_online_cpus());
@@ -158,6 +165,7 @@ static enum mye_sight mye_look_once(struct mye_instance *inst, unsigned int nr,
  * Several lanes, which there will be for good: what was ready may have moved
  * between them behind our back; but if two looks saw nothing and no number moved
  * from the first to the second, nothing was ready in between.
+ * Model: look_all in lane.pml.
  */
 static noinline enum mye_sight mye_look_all(struct mye_instance *inst,
 					    unsigned int nr)

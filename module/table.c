@@ -155,7 +155,7 @@ struct mye_watch *mye_table_twin(struct mye_instance *inst, struct file *file,
 
 /*
  * The decision (see REMOVAL): from here on nobody can push the watch.
- * Model: sever in removal.pml.
+ * Model: sever in removal.pml.  Model: remover in table.pml.
  */
 static void mye_watch_sever(struct mye_bucket *b, struct mye_watch *w)
 {
@@ -262,7 +262,7 @@ static void mye_watch_release(struct mye_bucket *b, struct mye_watch *w)
  * Called for every file that dies in the system, in process context but
  * possibly with preemption disabled.  When it returns, nothing of ours knows
  * the file.
- * Model: table_release in removal.pml.
+ * Model: table_release in removal.pml.  Model: release in table.pml.
  */
 void mye_table_release(struct file *file)
 {

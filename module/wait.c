@@ -147,7 +147,10 @@ static u64 mye_slack(ktime_t deadline)
 	return max_t(u64, slack, min_t(s64, left, MYE_MAX_SLACK));
 }
 
-/* Sleep until woken or until the time is up; returns false on the latter. */
+/*
+ * Sleep until woken or until the time is up; returns false on the latter.
+ * Model: sleep in wait.pml.
+ */
 static bool mye_sleep(struct mye_deadline *deadline)
 {
 	if (deadline->forever) {

@@ -207,7 +207,7 @@ static void mye_watch_free(struct mye_watch *w)
  * dropped in process context only: mye_watch_release() sees to that.  No grace
  * period: who found a watch without a reference of his own is on a wait queue
  * that it was hooked into, or holds a lock under which it is not dead.
- * Model: watch_put in removal.pml.
+ * Model: watch_put in objects.pml.
  */
 void mye_watch_put(struct mye_watch *w)
 {
@@ -241,7 +241,7 @@ bool mye_watch_end(struct mye_watch *w)
  * @w: the watch; its table reference goes
  *
  * Process context.
- * Model: finish in removal.pml.
+ * Model: finish in removal.pml.  Model: remover in grow.pml.
  */
 void mye_watch_finish(struct mye_watch *w)
 {
