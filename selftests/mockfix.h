@@ -34,13 +34,15 @@ FIXTURE_TEARDOWN(mockdev)
 {
 	int other = mock_open();
 
-	ASSERT_LE(0, other);
+	/* An assertion that fails here would come round for ever. */
+	EXPECT_LE(0, other);
 	if (self->ep >= 0)
 		EXPECT_EQ(0, close(self->ep));
 	if (self->fd >= 0)
 		EXPECT_EQ(0, close(self->fd));
 	/* No test leaves an entry of an instance on the head of a dead file. */
-	EXPECT_EQ(self->leaked, mock_leaked(other));
+	if (other >= 0)
+		EXPECT_EQ(self->leaked, mock_leaked(other));
 	close(other);
 }
 
