@@ -59,6 +59,53 @@ static void sleep_ms(int ms)
 	nanosleep(&ts, NULL);
 }
 
+/*
+ * Breakages, to see the checks fail.  "sleep": some waits on ours sleep over every
+ * event, until somebody touches the instance, as a waiter does that was not woken.
+ */
+static void sleep_till_touched(int ep)
+{
+	int place;
+
+	for (place = 0; place < PLACES; place++) {
+		if (arena.inst[1][place] != ep)
+			continue;
+		while (!atomic_load(&arena.touched[1][place]))
+			sleep_ms(1);
+	}
+}
+
+static atomic_uint broken_calls;
+
+static int wait_that_sleeps(int ep, struct epoll_event *ev, int max, int timeout)
+{
+	if (timeout < 0 && !(atomic_fetch_add(&broken_calls, 1) % 8))
+		sleep_till_touched(ep);
+	return backend_myepoll.wait(ep, ev, max, timeout);
+}
+
+/* "lost": some waits on ours forget an event. */
+static int wait_that_loses(int ep, struct epoll_event *ev, int max, int timeout)
+{
+	int n = backend_myepoll.wait(ep, ev, max, timeout);
+
+	return n - (n > 1 && !(atomic_fetch_add(&broken_calls, 1) % 8));
+}
+
+static const struct backend *broken_backend(const char *how)
+{
+	static struct backend broken;
+
+	broken = backend_myepoll;
+	if (!strcmp(how, "sleep"))
+		broken.wait = wait_that_sleeps;
+	else if (!strcmp(how, "lost"))
+		broken.wait = wait_that_loses;
+	else
+		die("concurrent: --break sleep or lost");
+	return &broken;
+}
+
 /* Files */
 
 static void open_tcp(int fd[2])
@@ -319,6 +366,7 @@ static void *sleeper_main(void *arg)
 	struct sleeper *s = arg;
 	int n;
 
+	atomic_store(&s->tid, syscall(SYS_gettid));
 	while (!atomic_load(&arena.stop)) {
 		atomic_store(&s->waiting, true);
 		n = arena.be[s->side]->wait(arena.inst[s->side][s->place], ev,
@@ -336,12 +384,13 @@ static void *sleeper_main(void *arg)
 	return NULL;
 }
 
-static void make_arena(void)
+static void make_arena(const char *breakage)
 {
 	int side, place, i;
 
 	arena.be[0] = &backend_native;
-	arena.be[1] = &backend_myepoll;
+	arena.be[1] = breakage ? broken_backend(breakage) : &backend_myepoll;
+	arena.patience_s = breakage ? PATIENCE_BROKEN_S : PATIENCE_S;
 	pthread_mutex_init(&arena.nest_lock, NULL);
 	pthread_mutex_init(&arena.park_lock, NULL);
 	pthread_cond_init(&arena.park_cond, NULL);
@@ -383,6 +432,10 @@ static void start_sleepers(void)
 
 static void resume(void)
 {
+	int i;
+
+	for (i = 0; i < SIDES * PLACES; i++)
+		atomic_store(&arena.touched[i / PLACES][i % PLACES], false);
 	pthread_mutex_lock(&arena.park_lock);
 	atomic_store(&arena.quiet, false);
 	arena.resume++;
@@ -419,7 +472,7 @@ int concurrent(const struct options *o, uint64_t *passed)
 	int i;
 
 	seed_of_run = o->seed;
-	make_arena();
+	make_arena(o->breakage);
 	pthread_barrier_init(&arena.barrier, NULL, o->threads + 1);
 	for (i = 0; i < o->threads; i++)
 		start(&thread, worker, (void *)(uintptr_t)i);

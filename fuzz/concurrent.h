@@ -19,6 +19,7 @@
 #define SLOTS		24
 #define WAITERS		2	/* of each instance, besides the workers */
 #define PATIENCE_S	60
+#define PATIENCE_BROKEN_S	5
 #define ALL_EVENTS	512
 
 /* Mask of a watch that there is not */
@@ -47,6 +48,7 @@ struct slot {
  * struct sleeper - a thread that waits on an instance for ever
  * @side: whose
  * @place: which instance
+ * @tid: of the thread
  * @waiting: it is in the call, or about to be
  * @parked: it will not call until the quiet is over
  * @events: how many it got
@@ -55,6 +57,7 @@ struct sleeper {
 	pthread_t thread;
 	int side;
 	int place;
+	atomic_int tid;
 	atomic_bool waiting;
 	atomic_bool parked;
 	atomic_ullong events;
@@ -67,6 +70,8 @@ struct sleeper {
  * @sleeper: waiters without a time limit
  * @quiet: workers go to the barrier, sleepers park
  * @resume: sleepers wait for it to change
+ * @touched: somebody has polled that instance since all went on
+ * @patience_s: how long what must happen may take
  * @failed: checks that failed
  * @ops: operations done
  */
@@ -83,6 +88,8 @@ struct arena {
 	uint64_t resume;
 	atomic_bool quiet;
 	atomic_bool stop;
+	atomic_bool touched[SIDES][PLACES];
+	int patience_s;
 	atomic_int failed;
 	atomic_ullong ops;
 	uint64_t rounds;

@@ -2,22 +2,33 @@
 /*
  * What must hold when nobody does anything:
  *
- * 1. Nobody sleeps on an instance that has something to report.
- * 2. A level-triggered file that is ready wakes every sleeper.
- * 3. An instance reports exactly what poll(2) says of each file: level-triggered
+ * 1. Nobody sleeps on an instance that watches a level-triggered file that is
+ *    ready.
+ * 2. Nobody sleeps on an instance that has anything else to report.
+ * 3. A level-triggered file that becomes ready wakes every sleeper.
+ * 4. An instance reports exactly what poll(2) says of each file: level-triggered
  *    watches each time, edges and one-shots at most once, and again when MOD
  *    or a new event arms them; never what was deleted or closed.
  *
+ * To poll an instance, or to wait on it, wakes who sleeps over an event: it heals
+ * what 1 and 2 look for.  So 1 goes by what poll(2) says of the files, and 2 is one
+ * look at the instance, when its sleepers are known to be asleep.
+ *
  * Network timers may still change what is ready.  So a comparison that fails is
- * made again, until it succeeds or PATIENCE_S is over.
+ * made again, until it succeeds or the patience is over.
  */
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 
 #include "concurrent.h"
 #include "util.h"
 
 #define RETRY_NS	5000000L
+
+/* Longer than a TCP socket puts off an acknowledgment */
+#define STILL_MS	60
 
 /*
  * Watches that need not report though their file is ready: edges and one-shots
@@ -40,13 +51,24 @@ static void pause_a_bit(void)
 	nanosleep(&(struct timespec){ .tv_nsec = RETRY_NS }, NULL);
 }
 
-static bool is_ready(int fd)
+static uint32_t poll_fd(int fd, uint32_t events)
 {
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct pollfd pfd = { .fd = fd, .events = events };
 
 	if (poll(&pfd, 1, 0) < 0)
 		die("poll");
 	return pfd.revents;
+}
+
+static bool instance_is_ready(int side, int place)
+{
+	atomic_store(&arena.touched[side][place], true);
+	return poll_fd(arena.inst[side][place], POLLIN);
+}
+
+static bool out_of_patience(uint64_t began)
+{
+	return clock_ms() - began > arena.patience_s * 1000ULL;
 }
 
 static int still_waiting(int side, int place)
@@ -61,15 +83,41 @@ static int still_waiting(int side, int place)
 	return n;
 }
 
-/* 1. */
-static void nobody_sleeps_on_ready(int side, int place)
+/* What poll(2) says of the file, as far as the watch asks */
+static uint32_t poll_says(const struct slot *slot, int end, uint32_t mask)
 {
-	uint64_t end = clock_ms() + PATIENCE_S * 1000;
+	return poll_fd(slot->fd[end], mask) & (mask | EPOLLERR | EPOLLHUP);
+}
+
+/* Is a file ready that the instance has to report each time? */
+static bool level_is_ready(int place)
+{
+	int nr, end, i;
+
+	for (nr = 0; nr < SLOTS; nr++) {
+		for (end = 0; end < 2; end++) {
+			uint32_t mask = arena.slot[nr].mask[end][place];
+
+			if (mask != NO_WATCH && !(mask & MAY_BE_SILENT) &&
+			    poll_says(&arena.slot[nr], end, mask))
+				return true;
+		}
+	}
+	for (i = 0; place == OUTER && i < OUTER; i++)
+		if (arena.nested[i] && level_is_ready(i))
+			return true;
+	return false;
+}
+
+/* 1. */
+static void nobody_sleeps_on_levels(int side, int place)
+{
+	uint64_t began = clock_ms();
 
 	arena.checks++;
-	while (is_ready(arena.inst[side][place]) && still_waiting(side, place)) {
-		if (clock_ms() > end) {
-			complain("%s: %d sleep on instance %d, which is ready",
+	while (still_waiting(side, place) && level_is_ready(place)) {
+		if (out_of_patience(began)) {
+			complain("%s: %d sleep on instance %d, of which a file is ready",
 				 arena.be[side]->name, still_waiting(side, place),
 				 place);
 			return;
@@ -78,18 +126,119 @@ static void nobody_sleeps_on_ready(int side, int place)
 	}
 }
 
-/* 2. */
+/* The letter in /proc/self/task/TID/stat */
+static char thread_state(int tid)
+{
+	char path[64], text[512];
+	const char *end;
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		die(path);
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[len > 0 ? len : 0] = '\0';
+	end = strrchr(text, ')');
+	return end && end[1] ? end[2] : 0;
+}
+
+/* In its call, and neither woken nor on the way to sleep */
+static bool is_asleep(struct sleeper *s)
+{
+	return !atomic_load(&s->parked) && atomic_load(&s->waiting) &&
+	       thread_state(atomic_load(&s->tid)) == 'S';
+}
+
+static bool all_are_still(void)
+{
+	int side, place, i;
+
+	for (side = 0; side < SIDES; side++) {
+		for (place = 0; place < PLACES; place++) {
+			for (i = 0; i < WAITERS; i++) {
+				struct sleeper *s = &arena.sleeper[side][place][i];
+
+				if (!atomic_load(&s->parked) && !is_asleep(s))
+					return false;
+			}
+		}
+	}
+	return true;
+}
+
+/* Until every sleeper has parked, or has been asleep for a while. */
+static void let_all_come_to_rest(void)
+{
+	uint64_t began = clock_ms(), since = began;
+
+	while (clock_ms() - since < STILL_MS) {
+		if (!all_are_still())
+			since = clock_ms();
+		if (out_of_patience(began)) {
+			complain("a sleeper neither sleeps nor comes back");
+			return;
+		}
+		pause_a_bit();
+	}
+}
+
+/* All that poll(2) says of all files */
+struct snapshot {
+	uint32_t ready[SLOTS][2];
+};
+
+static void take_snapshot(struct snapshot *all)
+{
+	int nr, end;
+
+	for (nr = 0; nr < SLOTS; nr++)
+		for (end = 0; end < 2; end++)
+			all->ready[nr][end] = poll_fd(arena.slot[nr].fd[end],
+						      POLLIN | POLLOUT |
+						      POLLRDHUP);
+}
+
+static int asleep(int side, int place)
+{
+	int i, n = 0;
+
+	for (i = 0; i < WAITERS; i++)
+		n += is_asleep(&arena.sleeper[side][place][i]);
+	return n;
+}
+
+/* 2.  A file that changes just now proves nothing. */
+static void nobody_sleeps_on_events(int side, int place)
+{
+	struct snapshot before, after;
+	int n;
+
+	arena.checks++;
+	take_snapshot(&before);
+	n = asleep(side, place);
+	if (!n || !instance_is_ready(side, place))
+		return;
+	take_snapshot(&after);
+	if (!memcmp(&before, &after, sizeof(before)))
+		complain("%s: %d slept on instance %d, which is ready",
+			 arena.be[side]->name, n, place);
+}
+
+/* 3. */
 static void all_are_woken(int side, int place)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = KICK_DATA };
-	uint64_t end = clock_ms() + PATIENCE_S * 1000;
+	uint64_t began = clock_ms();
 	int inst = arena.inst[side][place], kick = eventfd(1, EFD_CLOEXEC);
 
 	if (kick < 0 || arena.be[side]->ctl(inst, EPOLL_CTL_ADD, kick, &ev))
 		die("a file that is ready");
 	arena.checks++;
 	while (still_waiting(side, place)) {
-		if (clock_ms() > end) {
+		if (out_of_patience(began)) {
 			complain("%s: a ready file leaves %d asleep on instance %d",
 				 arena.be[side]->name, still_waiting(side, place),
 				 place);
@@ -132,16 +281,6 @@ static void take(struct report_card *card, int side, int place)
 		complain("%s: wait: errno %d", arena.be[side]->name, errno);
 	for (i = 0; i < n; i++)
 		note(card, side, &ev[i]);
-}
-
-/* What poll(2) says of the file, as far as the watch asks */
-static uint32_t poll_says(const struct slot *slot, int end, uint32_t mask)
-{
-	struct pollfd pfd = { .fd = slot->fd[end], .events = mask };
-
-	if (poll(&pfd, 1, 0) < 0)
-		die("poll");
-	return pfd.revents & (mask | EPOLLERR | EPOLLHUP);
 }
 
 static bool fits(uint32_t got, uint32_t ready, enum demand demand)
@@ -193,7 +332,7 @@ static bool nested_fit(const struct report_card *card, int side, int place)
 	if (place != OUTER)
 		return true;
 	for (i = 0; i < OUTER; i++) {
-		bool due = arena.nested[i] && is_ready(arena.inst[side][i]);
+		bool due = arena.nested[i] && instance_is_ready(side, i);
 
 		if (due != !!card->nested[i])
 			return false;
@@ -223,7 +362,7 @@ static void merge(struct report_card *all, const struct report_card *one, int pl
 
 static void look(int side, int place, due_fn due, const char *what)
 {
-	uint64_t end = clock_ms() + PATIENCE_S * 1000;
+	uint64_t began = clock_ms();
 	struct report_card all = { 0 }, one;
 	int bad;
 
@@ -234,7 +373,7 @@ static void look(int side, int place, due_fn due, const char *what)
 		bad = compare(&all, place, due);
 		if (bad < 0 && nested_fit(&all, side, place))
 			return;
-		if (clock_ms() > end || arena.failed)
+		if (out_of_patience(began) || arena.failed)
 			break;
 		pause_a_bit();
 	}
@@ -346,7 +485,9 @@ static void look_after_touch(int side, int place)
 /* Called with all workers at the barrier; the sleepers go on until they park. */
 void quiet_check(void)
 {
-	for_all(nobody_sleeps_on_ready);
+	for_all(nobody_sleeps_on_levels);
+	let_all_come_to_rest();
+	for_all(nobody_sleeps_on_events);
 	for_all(all_are_woken);
 	if (arena.failed)
 		return;
