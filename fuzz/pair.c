@@ -2,7 +2,7 @@
 /*
  * Operations on instances: on the left and on the right, and compared.
  *
- * Where docs/conformance.d says that the two differ, the answer of each side is
+ * Where docs/conformance.md says that the two differ, the answer of each side is
  * worked out here and demanded; nothing is let pass because it is "known to
  * differ".
  */
@@ -270,7 +270,7 @@ static int native_ctl_error(const struct op *op, enum kind_of_ep kind)
 	return EINVAL;
 }
 
-/* docs/conformance.d: ours refuses to watch a native instance, with ELOOP. */
+/* docs/conformance.md: ours refuses to watch a native instance, with ELOOP. */
 static bool wants_native_target(const struct op *op)
 {
 	return right_backend(op->a)->ours && op->x == EPOLL_CTL_ADD &&
@@ -502,7 +502,7 @@ void pair_op(const struct op *op)
 }
 
 /*
- * The module asks up to 16 files before it copies what they say.  If the copy
+ * The module asks up to 24 files before it copies what they say.  If the copy
  * then fails, those behind that turned out not to be ready have lost their place
  * in the queue, which on the left they keep.  So while order is compared, waits
  * that are to fault ask for no more files than come to the fault; here, at the

@@ -19,10 +19,10 @@
 #include "mockfix.h"
 
 /* Rounds that opened queues, how many rounds it may take, and how long */
-#define NR_OPENED 30
+#define NR_OPENED 15
 #define NR_DEALT 5
 #define NR_ROUNDS 2000
-#define ROUNDS_MS 60000
+#define ROUNDS_MS 30000
 
 /* Files that make it warm, and files that have an event */
 #define NR_WARM 400
