@@ -23,9 +23,9 @@
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
-#include <linux/version.h>
 #include <linux/wait.h>
 
+#include "compat.h"
 #include "mock.h"
 
 #define MOCK_MAX_DELAY_NS	(10ULL * NSEC_PER_SEC)
@@ -92,19 +92,6 @@ struct mock {
 };
 
 static atomic_t mock_leaked = ATOMIC_INIT(0);
-
-/* hrtimer_init() gave way to hrtimer_setup() in 6.13. */
-static void mock_timer_setup(struct hrtimer *timer,
-			     enum hrtimer_restart (*fn)(struct hrtimer *),
-			     enum hrtimer_mode mode)
-{
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
-	hrtimer_init(timer, CLOCK_MONOTONIC, mode);
-	timer->function = fn;
-#else
-	hrtimer_setup(timer, fn, CLOCK_MONOTONIC, mode);
-#endif
-}
 
 /* NULL only for a freeable head that is gone; then the caller holds the lock. */
 static wait_queue_head_t *mock_head(struct mock *mock, u32 nr)
