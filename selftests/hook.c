@@ -134,6 +134,41 @@ static void *closer_main(void *arg)
 	return NULL;
 }
 
+#define SKIP_UNLESS_PATCHING() do {					\
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1 &&			\
+	    strcmp(env_or("MYEPOLL_TEST_PATCHING", ""), "1"))		\
+		SKIP(return, "emulated CPUs may hang; MYEPOLL_TEST_PATCHING=1 runs it"); \
+} while (0)
+
+/* Until a whole round has been done: the end of this one, and one more. */
+static void await_round(struct closer *closer)
+{
+	int seen = atomic_load(&closer->rounds);
+
+	while (atomic_load(&closer->rounds) < seen + 2)
+		breathe();
+}
+
+/* Files are closed all the time, and at least once under each tracer. */
+static void switch_tracers(struct __test_metadata *_metadata,
+			   const struct backend *be,
+			   const char *const *tracers, int nr, int times)
+{
+	struct closer closer = { .be = be };
+	pthread_t thread;
+	int i;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, closer_main, &closer));
+	for (i = 0; i < times; i++) {
+		EXPECT_EQ(0, set_text(TRACEFS "/current_tracer",
+				      tracers[i % nr]));
+		await_round(&closer);
+	}
+	atomic_store(&closer.stop, true);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, closer.failures);
+}
+
 /*
  * The code of the hooked function is patched while files are closed.  With two
  * emulated CPUs the guest was seen to hang in text_poke_bp_batch(), one CPU in
@@ -144,27 +179,24 @@ TEST_F_TIMEOUT(hook, tracers_come_and_go, 300)
 {
 	static const char *const tracers[] = { "function", "nop",
 					       "function_graph", "nop" };
-	struct closer closer = { .be = self->be };
-	pthread_t thread;
-	int i, seen;
 
-	if (sysconf(_SC_NPROCESSORS_ONLN) > 1 &&
-	    strcmp(env_or("MYEPOLL_TEST_PATCHING", ""), "1"))
-		SKIP(return, "emulated CPUs may hang; MYEPOLL_TEST_PATCHING=1 runs it");
-
+	SKIP_UNLESS_PATCHING();
 	ASSERT_EQ(0, set_text(TRACEFS "/set_ftrace_filter", HOOKED));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, closer_main, &closer));
-	for (i = 0; i < 12; i++) {
-		EXPECT_EQ(0, set_text(TRACEFS "/current_tracer",
-				      tracers[i % ARRAY_SIZE(tracers)]));
-		/* Two ends of a round: one whole round under this tracer. */
-		seen = atomic_load(&closer.rounds);
-		while (atomic_load(&closer.rounds) < seen + 2)
-			breathe();
-	}
-	atomic_store(&closer.stop, true);
-	ASSERT_EQ(0, pthread_join(thread, NULL));
-	EXPECT_EQ(0, closer.failures);
+	switch_tracers(_metadata, self->be, tracers, ARRAY_SIZE(tracers), 12);
+}
+
+/*
+ * The same with every function of the kernel under the tracer.  An emulated CPU
+ * translates anew what has been patched: minutes, and soft lockups, on native
+ * epoll as well.
+ */
+TEST_F_TIMEOUT(hook, graph_over_all_comes_and_goes, 600)
+{
+	static const char *const tracers[] = { "function_graph", "nop" };
+
+	if (strcmp(env_or("MYEPOLL_TEST_PATCHING", ""), "1"))
+		SKIP(return, "too slow on emulated CPUs; MYEPOLL_TEST_PATCHING=1 runs it");
+	switch_tracers(_metadata, self->be, tracers, ARRAY_SIZE(tracers), 6);
 }
 
 /* What bpftrace prints when it ends, after three seconds. */
@@ -243,6 +275,28 @@ TEST_F(hook_ours, ftrace_cannot_be_switched_off)
 	EXPECT_EQ(EBUSY, errno);
 	EXPECT_EQ(1, number_in(FTRACE_ENABLED));
 	EXPECT_EQ(0, detach_works(self->be, 5));
+}
+
+#define TRIES 200
+
+/* Who tries all the time meets files that are being closed. */
+TEST_F_TIMEOUT(hook_ours, ftrace_cannot_be_switched_off_beside_a_closer, 120)
+{
+	struct closer closer = { .be = self->be };
+	pthread_t thread;
+	int i, busy = 0;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, closer_main, &closer));
+	for (i = 0; i < TRIES; i++) {
+		errno = 0;
+		busy += set_text(FTRACE_ENABLED, "0") == -1 && errno == EBUSY;
+	}
+	await_round(&closer);
+	atomic_store(&closer.stop, true);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(TRIES, busy);
+	EXPECT_EQ(1, number_in(FTRACE_ENABLED));
+	EXPECT_EQ(0, closer.failures);
 }
 
 TEST_F(hook_ours, the_hook_is_listed)
