@@ -104,7 +104,7 @@ static void all_reported(struct __test_metadata *_metadata,
 	}
 }
 
-TEST_F_TIMEOUT(lanes, levels_come_back_until_they_are_over, 120)
+TEST_F_TIMEOUT(lanes, levels_come_back_until_they_are_over, 240)
 {
 	struct epoll_event ev[2];
 	uint64_t count;
@@ -121,7 +121,7 @@ TEST_F_TIMEOUT(lanes, levels_come_back_until_they_are_over, 120)
 	EXPECT_EQ(0, wait0(variant->be, self->ep, ev, 2));
 }
 
-TEST_F_TIMEOUT(lanes, edges_come_once, 120)
+TEST_F_TIMEOUT(lanes, edges_come_once, 240)
 {
 	struct epoll_event ev[2];
 
@@ -134,7 +134,7 @@ TEST_F_TIMEOUT(lanes, edges_come_once, 120)
 }
 
 /* Small waits serve all: none is left behind on a queue that nobody visits. */
-TEST_F_TIMEOUT(lanes, small_waits_reach_every_file, 120)
+TEST_F_TIMEOUT(lanes, small_waits_reach_every_file, 240)
 {
 	bool seen[NR_FILES] = { false };
 	struct epoll_event ev[4];
@@ -152,7 +152,7 @@ TEST_F_TIMEOUT(lanes, small_waits_reach_every_file, 120)
 	EXPECT_EQ(0, left);
 }
 
-TEST_F_TIMEOUT(lanes, ready_files_that_go_leave_nothing, 120)
+TEST_F_TIMEOUT(lanes, ready_files_that_go_leave_nothing, 240)
 {
 	struct pollfd pfd = { .fd = self->ep, .events = POLLIN };
 	struct epoll_event ev[2];
@@ -175,7 +175,7 @@ TEST_F_TIMEOUT(lanes, ready_files_that_go_leave_nothing, 120)
 }
 
 /* The close of the instance finds all watches. */
-TEST_F_TIMEOUT(lanes, closed_instance_leaves_nothing, 120)
+TEST_F_TIMEOUT(lanes, closed_instance_leaves_nothing, 240)
 {
 	add_files(EPOLLIN);
 	write_files();

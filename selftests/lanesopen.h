@@ -137,7 +137,7 @@ static inline bool warm_up(int ep, const int *fd, int nr, int times)
 /* Until the queues are open; false if it does not come to that. */
 static inline bool open_lanes(int ep, const int *fd, int nr)
 {
-	int64_t deadline = now_ns() + 3 * PATIENCE_MS * 1000000LL;
+	int64_t deadline = now_ns() + 6 * PATIENCE_MS * 1000000LL;
 	int times = 2;
 
 	while (now_ns() < deadline) {
