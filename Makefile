@@ -132,7 +132,7 @@ mutants: selftests
 	$(Q)scripts/mutants
 
 attack: selftests
-	$(Q)$(VM) run --icount --mem 4096 --timeout 900 --append preempt=full \
+	$(Q)$(VM) run --icount --mem 8192 --timeout 900 --append preempt=full \
 		--env MYEPOLL_TEST_ATTACK=1 \
 		--add $(BUILD)/selftests/attack -- attack
 
