@@ -175,4 +175,34 @@ TEST_F(mockdev, arrivals_during_a_wait_are_for_the_next)
 	EXPECT_EQ(0, close(fd));
 }
 
+/* More than the module asks at a time */
+#define NR_MANY 40
+
+/* So it is if what was there takes more than one round of asking. */
+TEST_F(mockdev, arrivals_are_for_the_next_even_behind_many)
+{
+	static struct epoll_event ev[NR_MANY + 3];
+	struct waiter w = { .be = self->be, .ep = self->ep, .timeout = -1,
+			    .array = ev, .maxevents = NR_MANY + 3 };
+	int fd[NR_MANY + 1], i;
+
+	ASSERT_EQ(0, mock_set(self->fd, EPOLLIN));
+	ASSERT_EQ(0, ADD(EPOLLIN));
+	for (i = 0; i <= NR_MANY; i++) {
+		fd[i] = eventfd(i < NR_MANY, EFD_CLOEXEC);
+		ASSERT_LE(0, fd[i]);
+		ASSERT_EQ(0, xadd(self->be, self->ep, fd[i], EPOLLIN, i));
+	}
+	ASSERT_EQ(0, mock_hold(self->fd, MOCK_SLOW_QUERY));
+	ASSERT_EQ(0, pthread_create(&w.thread, NULL, waiter_main, &w));
+	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	ASSERT_EQ(0, eventfd_write(fd[NR_MANY], 1));
+	ASSERT_EQ(0, mock_release(self->fd));
+	ASSERT_TRUE(waiter_finish(&w, PATIENCE_MS));
+	EXPECT_EQ(NR_MANY + 1, w.ret);
+	EXPECT_EQ(NR_MANY + 2, wait0(self->be, self->ep, ev, NR_MANY + 3));
+	for (i = 0; i <= NR_MANY; i++)
+		EXPECT_EQ(0, close(fd[i]));
+}
+
 TEST_HARNESS_MAIN
