@@ -529,4 +529,23 @@ TEST_F(ready, many_leftovers_of_a_fault_keep_their_order)
 	ASSERT_EQ(0, munmap(map, page));
 }
 
+/* Each kind of watch is given back as what it is, also side by side. */
+TEST_F(ready, edge_beside_levels_that_are_over)
+{
+	const struct backend *be = variant->be;
+	char c;
+
+	ASSERT_EQ(0, xadd(be, self->ep, self->in[0], EPOLLIN | EPOLLET, 0));
+	ASSERT_EQ(0, xadd(be, self->ep, self->in[1], EPOLLIN, 1));
+	ASSERT_EQ(0, xadd(be, self->ep, self->in[2], EPOLLIN, 2));
+	for (int i = 0; i < 3; i++)
+		ASSERT_EQ(1, write(self->out[i], "x", 1));
+	for (int i = 1; i < 3; i++)
+		ASSERT_EQ(1, read(self->in[i], &c, 1));
+	ASSERT_EQ(1, wait0(be, self->ep, self->ev, NR_ITEMS));
+	EXPECT_EQ(0U, self->ev[0].data.u64);
+	EXPECT_EQ(0, wait0(be, self->ep, self->ev, NR_ITEMS));
+	EXPECT_EQ(0, wait0(be, self->ep, self->ev, NR_ITEMS));
+}
+
 TEST_HARNESS_MAIN
