@@ -295,7 +295,7 @@ inline drain(l)
 #define CHANGE(l)	MOVE_SEQ(l); WMB
 #define CHANGED(l)	WMB; MOVE_SEQ(l)
 
-/* mye_lane_counts() */
+/* mye_mask_counts() */
 #ifdef M_CLAIMS_UNCOUNTED
 #define COUNTS(w)	false
 #else
