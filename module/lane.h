@@ -78,11 +78,25 @@ static inline bool mye_lanes_ready(struct mye_instance *inst)
 /* One of those who wait for more than claims.  After a barrier. */
 static inline void mye_wake_settled(struct mye_instance *inst)
 {
+	/* After the caller's barrier */
 	if (waitqueue_active(&inst->settled))
 		wake_up(&inst->settled);
 }
 
+/* lane.c */
 void mye_lane_lock(struct mye_lane *lane);
 void mye_lane_drain(struct mye_lane *lane);
+void mye_lane_init(struct mye_lane *lane);
+bool mye_lane_hit(struct mye_watch *w);
+unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_claims *claims,
+			    unsigned int want, unsigned int *budget, bool all);
+void mye_lane_settle(struct mye_instance *inst, struct mye_claims *claims);
+void mye_lane_meet(struct mye_watch *w);
+bool mye_lane_unqueue(struct mye_watch *w);
+
+/* lanes.c */
+unsigned int mye_lane_start(struct mye_instance *inst, unsigned int nr);
+void mye_lanes_grow(struct mye_instance *inst);
+enum mye_sight mye_look(struct mye_instance *inst);
 
 #endif /* MYEPOLL_LANE_H */

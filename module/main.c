@@ -23,7 +23,7 @@ struct mye_part {
 
 static int mye_workqueue_init(void)
 {
-	mye_workqueue = alloc_workqueue("myepoll", WQ_UNBOUND, 0);
+	mye_workqueue = alloc_workqueue("myepoll", WQ_UNBOUND | WQ_HIGHPRI, 0);
 	return mye_workqueue ? 0 : -ENOMEM;
 }
 

@@ -147,9 +147,9 @@
  *	    A wait that was woken and ends does as a settle does.
  *
  * Every accepted callback wakes one waiter, one caller that waits for a settle,
- * and everybody on pwq, whatever the state was.  A settle that requeues, and a wait that ends, wakes one more
- * waiter if a lane is not empty.  A waiter that was taken off wq by a waker
- * always makes a pass, even if its time is up.
+ * and everybody on pwq, whatever the state was.  A settle that requeues, and a
+ * wait that ends, wakes one more waiter if a lane is not empty.  A waiter that
+ * was taken off wq by a waker always makes a pass, even if its time is up.
  *
  * "NOTHING READY"
  * ===============
@@ -546,20 +546,6 @@ bool mye_watch_end(struct mye_watch *w);
 void mye_watch_finish(struct mye_watch *w);
 void mye_watch_remove(struct mye_watch *w);
 bool mye_watch_kick(struct mye_watch *w);
-
-/* lane.c */
-void mye_lane_init(struct mye_lane *lane);
-bool mye_lane_hit(struct mye_watch *w);
-unsigned int mye_lane_claim(struct mye_lane *lane, struct mye_claims *claims,
-			    unsigned int want, unsigned int *budget, bool all);
-void mye_lane_settle(struct mye_instance *inst, struct mye_claims *claims);
-void mye_lane_meet(struct mye_watch *w);
-bool mye_lane_unqueue(struct mye_watch *w);
-
-/* lanes.c; more in lane.h */
-unsigned int mye_lane_start(struct mye_instance *inst, unsigned int nr);
-void mye_lanes_grow(struct mye_instance *inst);
-enum mye_sight mye_look(struct mye_instance *inst);
 
 /* pass.c */
 int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,

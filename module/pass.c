@@ -314,7 +314,8 @@ static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
  * @late: gets files that the caller has to drop or to defer
  *
  * Returns how many events were stored; 0 if others had taken what there was;
- * -EAGAIN if there was something, but none of it was ready after all; -EFAULT if none could be stored; -EINTR if a fatal signal is pending.
+ * -EAGAIN if there was something, but none of it was ready after all; -EFAULT
+ * if none could be stored; -EINTR if a fatal signal is pending.
  * Model: pass in wait.pml.
  */
 int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,

@@ -164,10 +164,9 @@ static void mye_watch_sever(struct mye_bucket *b, struct mye_watch *w)
 	WRITE_ONCE(w->dead, true);
 	spin_unlock(&w->lock);
 	mye_watch_unhook(w);
-	/* pairs with the looks without lock: mye_table_release(), mye_nest_live() */
-	smp_mb();
+	smp_mb();	/* pairs with mye_table_release(), without the lock */
 	if (mye_watch_nest(w))
-		smp_store_release(&w->nest->severed, true);
+		smp_store_release(&w->nest->severed, true); /* mye_nest_live() */
 	hlist_del(&w->peer);
 }
 

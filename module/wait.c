@@ -58,24 +58,24 @@ static DEFINE_PER_CPU(int, mye_wake_depth);
  */
 static bool mye_pollers_walk(struct mye_instance *inst, bool all)
 {
-	int due = atomic_read(&inst->poll_due);
+	/* Whose wake-up is in the count finds his event seen by this walk. */
+	int due = atomic_read_acquire(&inst->poll_due);
 	__poll_t key = EPOLLIN;
-	unsigned long irq;
 	int depth;
 
+	/* Who waits for us to walk must not wait for us to be scheduled. */
+	lockdep_assert_irqs_disabled();
 	if (unlikely(due & MYE_POLL_URING)) {
 		atomic_andnot(MYE_POLL_URING, &inst->poll_due);
 		due &= ~MYE_POLL_URING;
 		key |= EPOLL_URING_WAKE;
 	}
-	local_irq_save(irq);
 	depth = __this_cpu_inc_return(mye_wake_depth) - 1;
 	spin_lock_nested(&inst->pwq.lock,
 			 min_t(int, depth, MAX_LOCKDEP_SUBCLASSES - 1));
 	__wake_up_locked_key(&inst->pwq, TASK_NORMAL, poll_to_key(key));
 	spin_unlock(&inst->pwq.lock);
 	__this_cpu_dec(mye_wake_depth);
-	local_irq_restore(irq);
 	return atomic_sub_return(all ? due : 1, &inst->poll_due) & ~MYE_POLL_URING;
 }
 
@@ -83,11 +83,31 @@ static bool mye_pollers_walk(struct mye_instance *inst, bool all)
 void mye_pollers_work(struct work_struct *work)
 {
 	struct mye_instance *inst;
+	bool more;
 
 	inst = container_of(work, struct mye_instance, poll_work);
-	while (mye_pollers_walk(inst, true))
+	do {
+		local_irq_disable();
+		more = mye_pollers_walk(inst, true);
+		local_irq_enable();
 		cond_resched();
+	} while (more);
 	mye_instance_put(inst);
+}
+
+static void mye_wake_pollers_irqoff(struct mye_instance *inst)
+{
+	unsigned int rounds = 0;
+
+	if (atomic_fetch_inc(&inst->poll_due) & ~MYE_POLL_URING)
+		return;
+	while (mye_pollers_walk(inst, false)) {
+		if (++rounds < MYE_POLL_ROUNDS)
+			continue;
+		mye_instance_get(inst);
+		queue_work(mye_workqueue, &inst->poll_work);
+		return;
+	}
 }
 
 /**
@@ -103,22 +123,16 @@ void mye_pollers_work(struct work_struct *work)
  */
 void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
 {
-	unsigned int rounds = 0;
+	unsigned long irq;
 
 	/* After the caller's barrier */
 	if (!waitqueue_active(&inst->pwq))
 		return;
 	if (key)
 		atomic_or(MYE_POLL_URING, &inst->poll_due);
-	if (atomic_fetch_inc(&inst->poll_due) & ~MYE_POLL_URING)
-		return;
-	while (mye_pollers_walk(inst, false)) {
-		if (++rounds < MYE_POLL_ROUNDS)
-			continue;
-		mye_instance_get(inst);
-		queue_work(mye_workqueue, &inst->poll_work);
-		return;
-	}
+	local_irq_save(irq);
+	mye_wake_pollers_irqoff(inst);
+	local_irq_restore(irq);
 }
 
 /*
@@ -269,11 +283,16 @@ static int mye_wait_more(struct mye_instance *inst,
 {
 	if (deadline->expired)
 		return mye_wait_last(inst, deadline, late);
-	if (mye_busy_poll(inst))
-		return 0;
 	if (signal_pending(current))
 		return -EINTR;
 	mye_late_defer(late);
+	if (mye_busy_poll(inst)) {
+		deadline->expired = !deadline->forever &&
+				    ktime_after(ktime_get(), deadline->at);
+		return 0;
+	}
+	if (signal_pending(current))
+		return -EINTR;
 	mye_await_event(inst, deadline);
 	return 0;
 }

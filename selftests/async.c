@@ -119,6 +119,7 @@ TEST_F(async, aio_poll_for_other_events_does_not_complete)
 	ASSERT_EQ(0, syscall(SYS_io_destroy, ctx));
 	EXPECT_EQ(1, wait_now());
 }
+
 /*
  * struct signaller - writes an eventfd that an instance watches, and that aio
  * requests on that instance signal

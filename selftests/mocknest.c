@@ -13,6 +13,8 @@
 #include "mockfix.h"
 #include "doer.h"
 
+#define MOCKDEV FIXTURE_DATA(mockdev)
+
 static int do_add(struct doer *doer)
 {
 	return xadd(doer->be, doer->ep, doer->fd, doer->events, DATA);
@@ -24,8 +26,8 @@ static int do_del(struct doer *doer)
 }
 
 /* An inner instance that watches the mock, and is watched with @events. */
-static int inner_instance(struct __test_metadata *_metadata,
-			  FIXTURE_DATA(mockdev) *self, uint32_t events)
+static int inner_instance(struct __test_metadata *_metadata, MOCKDEV *self,
+			  uint32_t events)
 {
 	int inner = self->be->create(EPOLL_CLOEXEC);
 
