@@ -149,7 +149,7 @@ static void *signaller_main(void *arg)
 TEST_F(async, aio_signals_what_the_instance_watches)
 {
 	struct signaller s = { .efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
-	int outer = epoll_create1(EPOLL_CLOEXEC);
+	int outer = backend_native.create(EPOLL_CLOEXEC);
 	struct iocb cb, *cbp = &cb;
 	struct io_event event;
 	aio_context_t ctx = 0;
