@@ -19,7 +19,7 @@
 #include "mockfix.h"
 
 /* Rounds that opened queues, how many rounds it may take, and how long */
-#define NR_OPENED 15
+#define NR_OPENED 30
 #define NR_DEALT 5
 #define NR_ROUNDS 2000
 #define ROUNDS_MS 30000
@@ -29,7 +29,7 @@
 #define NR_EDGES 8
 
 /* How much sooner or later than the waiter goes on the other wait may come */
-#define MAX_LAG_NS 400000
+#define MAX_LAG_NS 1000000
 
 /* How often the instance is made warm, at most */
 #define MAX_HEATS 64
