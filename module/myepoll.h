@@ -79,7 +79,9 @@
  *	wait queue head of the target file (irq)
  *	instance.settled.lock (irq)	callers that wait for a settle; leaf
  *	instance.wq.lock (irq)	waiters; leaf
- *	instance.pwq.lock (irq)	who polls us; nests once per level of nesting
+ *	instance.pwq.lock (irq)	who polls us.  Held for a walk by one thread at a
+ *				time, whom nobody waits for (poll_due), and
+ *				who may take other queues' locks from there
  *
  * The callback runs under the target's wait queue head, in any context, and
  * takes only the last three.  So the spinlocks above them are never taken in

