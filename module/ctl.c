@@ -209,7 +209,7 @@ static int mye_mod_watch(struct mye_watch *w, const struct epoll_event *event)
 	__poll_t old;
 	int err;
 
-	if (w->mask & EPOLLEXCLUSIVE)
+	if (READ_ONCE(w->mask) & EPOLLEXCLUSIVE)
 		return -EINVAL;
 	err = mye_mod_set(w, event, &old);
 	if (err)

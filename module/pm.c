@@ -122,7 +122,7 @@ void mye_pm_change(struct mye_watch *w)
 
 	mutex_lock(&inst->grow_lock);
 	has = rcu_access_pointer(w->ws);
-	wants = w->mask & EPOLLWAKEUP;
+	wants = READ_ONCE(w->mask) & EPOLLWAKEUP;
 	if (wants && !has)
 		mye_pm_attach_locked(w);
 	else if (has && !wants)
