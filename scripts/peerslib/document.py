@@ -14,15 +14,14 @@ HEAD = """<!-- SPDX-License-Identifier: GPL-2.0-only -->
 `make peers` takes Debian's packages as they are and runs each program in turn as it is, on native epoll, and started
 by `myepoll run --require`, on the module, in one guest. For each run it looks through `/proc/PID/fd` of the
 program and all its descendants: all instances have to be of the kind they should be, and each worker of nginx and
-haproxy has to have one. No error is allowed. *Ratio* is the median over neighbouring runs of ours to native's, *spread* the least and the
-greatest of them. `stress_ng` and the two parts of `perf bench` are no servers: they do nothing but epoll calls, so
-theirs is the ratio of those and of what goes with them.
+haproxy has to have one. No error is allowed. *Ratio* is the median over neighbouring runs of ours to native's,
+*spread* the least and the greatest of them. `stress_ng` and the two parts of `perf bench` are no servers: they do
+nothing but epoll calls, so theirs is the ratio of those and of what goes with them.
 
 Answers are compared byte for byte: all of them for what wrk asks (nginx, haproxy, node, asyncio, selectors) and
-of memcached; of redis one value of 8 KB before each run, as its client under load looks at the kind of an
-answer only. stress-ng looks at what it has sent itself (`--verify`); perf compares nothing. haproxy is reloaded in
-the middle of a second load, by SIGUSR2 to its master: no request may fail, and the worker of before has to be
-gone, with its instances.
+of memcached; of redis those of a second load, as redis-benchmark looks at the kind of an answer only. stress-ng
+looks at what it has sent itself (`--verify`); perf compares nothing. haproxy is reloaded in the middle of a second
+load, by SIGUSR2 to its master: no request may fail, and the worker of before has to be gone, with its instances.
 """
 
 UPSTREAM = """

@@ -51,8 +51,9 @@ PROGRAMS = {
     "redis": Program(
         ("redis-server", "redis-tools", "liblzf1", "libjemalloc2", "liblua5.1-0",
          "lua-bitop", "lua-cjson", "libhiredis0.14"),
-        ("usr/bin/redis-server", "usr/bin/redis-cli", "usr/bin/redis-benchmark"),
-        "redis-benchmark, SET and GET of 256 bytes, 50 connections"),
+        ("usr/bin/redis-server", "usr/bin/redis-benchmark"),
+        "redis-benchmark, SET and GET of 256 bytes, 50 connections; then values of "
+        "1 to 4096 bytes, compared"),
     "memcached": Program(
         ("memcached", "libevent-2.1-7", "libsasl2-2"), ("usr/bin/memcached",),
         "2 threads, set and get of 1 to 4096 bytes, 32 connections"),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mcload PORT SECONDS: load on memcached.  Connections set and get values of many
- * sizes; each answer is compared with what was sent, byte for byte.  Prints
- * "load OPERATIONS-PER-SECOND ERRORS".  Uses poll(2), so that only the server
- * depends on epoll.
+ * kvload memcached|redis PORT SECONDS: load on a server of keys and values.
+ * Connections set and get values of many sizes; each answer is compared with what
+ * was sent, byte for byte.  Prints "load OPERATIONS-PER-SECOND ERRORS".  Uses
+ * poll(2), so that only the server depends on epoll.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -41,8 +41,76 @@ struct conn {
 	size_t got;
 };
 
+/**
+ * struct protocol - how a server wants to be asked, and what it answers
+ * @name: of the server
+ * @set: request, before the value and the line's end; of key, size
+ * @stored: the answer to that
+ * @get: request; of key
+ * @head: of the answer to that, before the value; of key (redis does not repeat it),
+ *        size
+ * @tail: of it, after the value
+ *
+ * All keys have two characters, so that redis can be told their length here.
+ */
+struct protocol {
+	const char *name;
+	size_t (*set)(char *text, int key, size_t size);
+	const char *stored;
+	size_t (*get)(char *text, int key);
+	size_t (*head)(char *text, int key, size_t size);
+	const char *tail;
+};
+
 static struct conn conns[CONNECTIONS];
 static unsigned long done, errors;
+static const struct protocol *protocol;
+
+static size_t memcached_set(char *text, int key, size_t size)
+{
+	return sprintf(text, "set %02d 0 0 %zu\r\n", key, size);
+}
+
+static size_t memcached_get(char *text, int key)
+{
+	return sprintf(text, "get %02d\r\n", key);
+}
+
+static size_t memcached_head(char *text, int key, size_t size)
+{
+	return sprintf(text, "VALUE %02d 0 %zu\r\n", key, size);
+}
+
+static size_t redis_set(char *text, int key, size_t size)
+{
+	return sprintf(text, "*3\r\n$3\r\nSET\r\n$2\r\n%02d\r\n$%zu\r\n", key, size);
+}
+
+static size_t redis_get(char *text, int key)
+{
+	return sprintf(text, "*2\r\n$3\r\nGET\r\n$2\r\n%02d\r\n", key);
+}
+
+static size_t redis_head(char *text, int key __attribute__((unused)), size_t size)
+{
+	return sprintf(text, "$%zu\r\n", size);
+}
+
+static const struct protocol protocols[] = {
+	{ "memcached", memcached_set, "STORED\r\n", memcached_get, memcached_head,
+	  "\r\nEND\r\n" },
+	{ "redis", redis_set, "+OK\r\n", redis_get, redis_head, "\r\n" },
+};
+
+static const struct protocol *protocol_of(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++)
+		if (!strcmp(name, protocols[i].name))
+			return &protocols[i];
+	return NULL;
+}
 
 static double now(void)
 {
@@ -54,7 +122,7 @@ static double now(void)
 
 static void fail(const char *what)
 {
-	fprintf(stderr, "mcload: %s: %s\n", what, strerror(errno));
+	fprintf(stderr, "kvload: %s: %s\n", what, strerror(errno));
 	exit(EXIT_FAILURE);
 }
 
@@ -77,22 +145,22 @@ static void request_set(struct conn *c, int key)
 	c->size = 1 + rand() % MAX_VALUE;
 	for (i = 0; i < c->size; i++)
 		c->value[i] = rand();
-	length = sprintf(text, "set k%d 0 0 %zu\r\n", key, c->size);
+	length = protocol->set(text, key, c->size);
 	memcpy(text + length, c->value, c->size);
 	memcpy(text + length + c->size, "\r\n", 2);
 	send_all(c->fd, text, length + c->size + 2);
-	c->length = sprintf(c->expected, "STORED\r\n");
+	c->length = sprintf(c->expected, "%s", protocol->stored);
 }
 
 static void request_get(struct conn *c, int key)
 {
-	char text[32];
+	char text[64];
 
-	send_all(c->fd, text, sprintf(text, "get k%d\r\n", key));
-	c->length = sprintf(c->expected, "VALUE k%d 0 %zu\r\n", key, c->size);
+	send_all(c->fd, text, protocol->get(text, key));
+	c->length = protocol->head(c->expected, key, c->size);
 	memcpy(c->expected + c->length, c->value, c->size);
-	memcpy(c->expected + c->length + c->size, "\r\nEND\r\n", 7);
-	c->length += c->size + 7;
+	c->length += c->size;
+	c->length += sprintf(c->expected + c->length, "%s", protocol->tail);
 }
 
 static void next_request(struct conn *c)
@@ -155,7 +223,7 @@ static void run(double until)
 		if (i < 0)
 			fail("poll");
 		if (!i) {
-			fprintf(stderr, "mcload: no answer for 10 seconds\n");
+			fprintf(stderr, "kvload: no answer for 10 seconds\n");
 			errors++;
 		}
 		for (i = 0; i < CONNECTIONS; i++)
@@ -168,13 +236,15 @@ int main(int argc, char **argv)
 {
 	double start = now();
 
-	if (argc != 3 || atoi(argv[1]) < 1 || atoi(argv[2]) < 1) {
-		fprintf(stderr, "usage: mcload PORT SECONDS\n");
+	if (argc == 4)
+		protocol = protocol_of(argv[1]);
+	if (!protocol || atoi(argv[2]) < 1 || atoi(argv[3]) < 1) {
+		fprintf(stderr, "usage: kvload memcached|redis PORT SECONDS\n");
 		return 2;
 	}
 	srand(1);
-	open_all(atoi(argv[1]));
-	run(start + atoi(argv[2]));
+	open_all(atoi(argv[2]));
+	run(start + atoi(argv[3]));
 	printf("load %.1f %lu\n", done / (now() - start), errors);
 	return errors ? EXIT_FAILURE : EXIT_SUCCESS;
 }
