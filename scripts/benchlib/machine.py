@@ -42,7 +42,7 @@ def pairs_of(case, options):
     """How many pairs of runs a case gets."""
     if options.quick and case.quick_pairs:
         return min(case.quick_pairs, options.pairs)
-    return options.pairs * case.times
+    return options.pairs
 
 
 def one_run(case, backend, options):
