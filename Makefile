@@ -55,7 +55,7 @@ help:
 	@echo "make fuzz       random programs on both epolls, compared (SECONDS= SEED=)"
 	@echo "make soak       connections come and go, nothing is lost (MINUTES=)"
 	@echo "make bench      native and myepoll measured in turn, into out/ (ONLY= COMPARE=)"
-	@echo "make bench-quick  the same in two minutes, less exact"
+	@echo "make bench-quick  in two minutes, less exact, into out/quick/"
 	@echo "make vm         a shell in a VM with the module loaded"
 	@echo "make lint       style, sparse, extra warnings, scripts"
 	@echo "make peers      ten programs on the module, beside native epoll"

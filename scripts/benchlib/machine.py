@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from vmlib import guest
@@ -16,8 +17,6 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = TOP / "build/bench"
 MODULE = "/lib/kmods/myepoll.ko"
 MARK = "@bench"
-# Of a quick run, for each machine: a pair that would end later is not begun.
-QUICK_S = 65
 
 
 class BenchError(Exception):
@@ -65,13 +64,9 @@ def one_run(case, backend, options):
 def guest_script(suite, options):
     """What the guest runs: the backends take turns in going first."""
     lines = ["#!/bin/sh", "# SPDX-License-Identifier: GPL-2.0-only", "set -e",
-             f'echo "{MARK} kernel $(uname -r)"', "start=$(date +%s)"]
+             f'echo "{MARK} kernel $(uname -r)"']
     most = max(pairs_of(case, options) for case in suite.cases)
     for pair in range(most):
-        if pair and options.quick:
-            lines += ["used=$(($(date +%s) - start))",
-                      f"[ $((used + used / {pair})) -le {QUICK_S} ] || "
-                      f"{{ echo '{MARK} late {pair}'; echo '{MARK} done'; exit 0; }}"]
         order = ("native", "myepoll") if pair % 2 == 0 else ("myepoll", "native")
         for index, case in enumerate(suite.cases):
             if pair >= pairs_of(case, options):
@@ -91,11 +86,12 @@ class Collector:
         self.kernel = None
         self.values = {}	# name -> {"unit": u, pair: {backend: value}}
         self.failures = []
-        self.late = None	# pairs after which a quick run had no more time
-        self.done = False
+        self.late = False	# its share of a quick run's time was over
+        self.done = self.interrupted = False
         self.case = self.pair = self.backend = None
         self.text = []
-        self.said = None
+        self.since = None	# when the case began
+        self.spent = {}		# case name -> [seconds, pairs] so far
 
     def line(self, text):
         """One line of the guest's output."""
@@ -103,11 +99,18 @@ class Collector:
             self._mark(text.split()[1:])
         elif self.case and self.case.parse:
             self.text.append(text)
-        elif text.startswith("{"):
-            record = json.loads(text)
-            self._value(record["name"], record["unit"], record["value"])
+        elif self.case and text.startswith("{"):
+            self._json(text)
         elif text:
             say(f"{self.case.name if self.case else 'guest'}: {text}")
+
+    def _json(self, text):
+        try:
+            record = json.loads(text)
+            self._value(record["name"], record["unit"], record["value"])
+        except (ValueError, KeyError):
+            # The last one of a machine that has died.
+            say(f"{self.case.name}: half a result: {text}")
 
     def _mark(self, words):
         if words[0] == "failed":
@@ -115,19 +118,17 @@ class Collector:
                                  f"status {words[1]}")
             say(self.failures[-1])
             return
-        self._finish_text()
+        self.finish_text()
         if words[0] == "kernel":
             self.kernel = words[1]
-        elif words[0] == "late":
-            self.late = int(words[1])
         elif words[0] == "done":
             self.done = True
         else:
-            self.case = self.suite.cases[int(words[1])]
-            self.pair, self.backend = int(words[2]), words[3]
-            self._progress()
+            self._begin(self.suite.cases[int(words[1])], int(words[2]))
+            self.backend = words[3]
 
-    def _finish_text(self):
+    def finish_text(self):
+        """Takes what a program that prints no JSON has said."""
         if self.case and self.case.parse and self.text:
             for name, unit, value in self.case.parse("\n".join(self.text)):
                 self._value(name, unit, value)
@@ -137,18 +138,44 @@ class Collector:
         entry = self.values.setdefault(name, {"unit": unit, "pairs": {}})
         entry["pairs"].setdefault(self.pair, {})[self.backend] = value
 
-    def _progress(self):
-        now = (self.case.name, self.pair)
-        if now != self.said:
-            self.said = now
-            say(f"{self.case.name}, pair {self.pair + 1} of "
-                f"{pairs_of(self.case, self.options)}")
+    def _begin(self, case, pair):
+        if (case, pair) == (self.case, self.pair):
+            return
+        now = time.monotonic()
+        if self.case:
+            entry = self.spent.setdefault(self.case.name, [0, 0])
+            entry[0] += now - self.since
+            entry[1] += 1
+        self.case, self.pair, self.since = case, pair, now
+        say(f"{case.name}, pair {pair + 1} of {pairs_of(case, self.options)}"
+            f"{self._left()}")
+
+    def _left(self):
+        """How long it will take, once each case has run."""
+        if len(self.spent) < len(self.suite.cases):
+            return ""
+        left = 0
+        for case in self.suite.cases:
+            seconds, pairs = self.spent[case.name]
+            left += seconds / pairs * (pairs_of(case, self.options) - pairs)
+        return f", {self.suite.name} has about {left / 60:.1f} min left"
+
+    def _pairs(self, name):
+        """How often a name was measured on both backends."""
+        return sum(len(pair) == 2 for pair in
+                   self.values.get(name, {"pairs": {}})["pairs"].values())
 
     def missing(self):
         """Names that the cases promise and did not yield on both backends."""
         return [name for case in self.suite.cases for name in case.names
-                if not any(len(pair) == 2 for pair in
-                           self.values.get(name, {"pairs": {}})["pairs"].values())]
+                if not self._pairs(name)]
+
+    def short(self):
+        """What has been measured, but less often than it should be."""
+        for case in self.suite.cases:
+            had = max((self._pairs(name) for name in case.names), default=0)
+            if 0 < had < pairs_of(case, self.options):
+                yield f"{case.name} ({had} of {pairs_of(case, self.options)})"
 
 
 def vm_command(suite, options, script):
@@ -173,8 +200,31 @@ def vm_command(suite, options, script):
             [*words, "--add", f"{script}:/vm/pairs", "--", "sh", "pairs"]]
 
 
-def run(suite, options):
-    """Runs a suite; returns its Collector."""
+def watch(process, collector, seconds):
+    """Takes all that the guest says; ends it after so many seconds."""
+    def give_up():
+        collector.late = True
+        process.terminate()
+
+    timer = threading.Timer(seconds, give_up) if seconds is not None else None
+    if timer:
+        timer.start()
+    try:
+        for text in process.stdout:
+            collector.line(text.rstrip("\n"))
+    except KeyboardInterrupt:
+        # What there is by now is kept.
+        collector.failures.append(f"{collector.suite.name}: interrupted")
+        collector.interrupted = True
+        process.terminate()
+    finally:
+        if timer:
+            timer.cancel()
+    collector.finish_text()
+
+
+def run(suite, options, seconds=None):
+    """Runs a suite, for so many seconds at most; returns its Collector."""
     collector = Collector(suite, options)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="myepoll-bench-") as directory:
@@ -183,14 +233,24 @@ def run(suite, options):
         with subprocess.Popen(vm_command(suite, options, script),
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               text=True, errors="replace") as process:
-            for text in process.stdout:
-                collector.line(text.rstrip("\n"))
-        if process.returncode or not collector.done:
-            collector.failures.append(f"{suite.name}: scripts/vm ended with status "
-                                      f"{process.returncode}")
-    collector.failures += [f"{name} was not measured" for name in collector.missing()]
+            watch(process, collector, seconds)
+    if collector.done:
+        collector.late = False
+    judge(collector, process.returncode)
     say(f"{suite.name}: {time.monotonic() - start:.0f} s")
     return collector
+
+
+def judge(collector, status):
+    """Adds what a machine that ended early has left undone."""
+    name = collector.suite.name
+    if not collector.late and (status or not collector.done):
+        collector.failures.append(f"{name}: scripts/vm ended with status {status}")
+    missing, short = collector.missing(), list(collector.short())
+    if missing:
+        collector.failures.append(f"{name}: not measured: {', '.join(missing)}")
+    if short and not collector.late:
+        collector.failures.append(f"{name}: fewer pairs: {', '.join(short)}")
 
 
 def host_cpus():

@@ -24,14 +24,21 @@ class Case:
     program: str
     args: tuple = ()
     quick_args: typing.Optional[tuple] = None	# None: not in a quick run
+    # In a quick run only if --only asks for it.
+    aside: bool = False
     names: tuple = ()	# all results it has to yield
     # Native epoll is measured with the module unloaded.
     unload: bool = False
-    # Repeats to the instruction: so many pairs are enough for a quick run.
+    # Repeats so well that so many pairs are enough for a quick run.
     quick_pairs: typing.Optional[int] = None
     wrap: tuple = ()
     pack: typing.Optional[typing.Callable] = None
     parse: typing.Optional[typing.Callable] = None
+
+    def titles(self):
+        """What to call it for a person: its results, if its own name tells none."""
+        told = all(name.startswith(self.name) for name in self.names)
+        return (self.name,) if told else self.names
 
     def wanted(self, suite, only):
         """Whether one of the words of --only means this case."""
@@ -75,7 +82,7 @@ def counted(name, names, **more):
     """A set of operations of bench/icount.c."""
     args = ("--json", "--set", name)
     return Case(f"icount.{name}", "icount", args, names=names,
-                **{"quick_args": args, "quick_pairs": 1, **more})
+                **{"quick_args": args, **more})
 
 
 def icount(_):
@@ -83,7 +90,8 @@ def icount(_):
     return Suite("icount", True, 5120, (
         counted("calls", icount_names(*CALLS)),
         counted("close", icount_names(*CLOSES), unload=True),
-        counted("many", sum((beside(n) for n in ("10", "1k", "10k", "100k")), ())),
+        counted("many", sum((beside(n) for n in ("10", "1k", "10k", "100k")), ()),
+                quick_pairs=1),
         # Some 10,000 million instructions on each backend.
         counted("huge", beside("1m"), quick_args=None),
     ))
@@ -91,13 +99,14 @@ def icount(_):
 
 SHARING = ("wait", "wait_all", "add_del", "mod", "produce", "oneshot", "mix",
            "mix_oneshot")
+QUICK_SHARING = SHARING[:-2]
 THREADS = ("wait", "produce", "mod", "add_del")
 QUICK_THREADS = ("wait", "add_del")
 
 
 def powers(last):
-    """1, 2, 4 ... up to last."""
-    return [1 << i for i in range(last.bit_length())]
+    """1, 2, 4 ... and last, whatever it is."""
+    return sorted({1 << i for i in range(last.bit_length())} | {last})
 
 
 def words(text):
@@ -110,6 +119,7 @@ def sharing_cases(cpus):
     for op in SHARING:
         names = tuple(f"sharing.{op}{end}" for end in ("", ".throughput", ".own"))
         yield Case(f"sharing.{op}", "sharing", names=names,
+                   aside=op not in QUICK_SHARING,
                    args=words(f"--op {op} --threads {cpus} --ms 80 --rounds 9"),
                    quick_args=words(f"--op {op} --threads {cpus} --ms 40 --rounds 3"))
 
@@ -119,11 +129,12 @@ def threads_cases(cpus):
     for op in THREADS:
         for count in powers(max(8, cpus)):
             both = f"--shared-only --op {op} --threads {count}"
-            yield Case(f"threads.{op}.{count}", "sharing",
+            yield Case(f"threads.{op}.{count}", "sharing", aside=True,
                        names=(f"threads.{op}.{count}",),
                        args=words(f"{both} --ms 250 --rounds 3"),
                        quick_args=words(f"{both} --ms 60 --rounds 1")
-                       if op in QUICK_THREADS and count <= 4 else None)
+                       if op in QUICK_THREADS and count in (1, 2, 4, cpus)
+                       else None)
 
 
 def beside_cases(_):
@@ -134,7 +145,7 @@ def beside_cases(_):
                                 ("ctl_beside_other_800", "other", 800)):
         both = f"--name {name} --load {load} --watches {watches}"
         yield Case(name, "beside", args=words(f"{both} --ms 600"),
-                   quick_args=words(f"{both} --ms 150"),
+                   quick_args=words(f"{both} --ms 120"), aside=load == "other",
                    names=tuple(f"{name}.{what}" for what in (
                        "mean", "p99", "mean_us", "p99_us", "idle_mean_us",
                        "idle_p99_us")))
@@ -152,9 +163,10 @@ def stress_cases(cpus):
     for name, writers, waiters in [*shapes, ("pool.4_writers", 4, 4),
                                    ("pool.16_writers", 16, 4)]:
         both = f"--name {name} --writers {writers} --waiters {waiters}"
-        yield Case(name, "writers", args=words(f"{both} --ms 1000"),
+        yield Case(name, "writers", args=words(f"{both} --ms 1000"), aside=True,
                    quick_args=words(f"{both} --ms 150")
-                   if writers in (1, 4, 16) else None, names=writer_names(name))
+                   if writers in (1, 4, 16, cpus) else None,
+                   names=writer_names(name))
 
 
 def latency_cases(_):
@@ -166,13 +178,14 @@ def latency_cases(_):
                        ("load", "--waiters 1 --load")):
         args = words(f"--name latency.{name} {more} --samples 10000")
         yield Case(f"latency.{name}", "wake", args=args, quick_args=args,
+                   aside=name != "wake",
                    names=tuple(f"latency.{name}_{p}" for p in ("p50", "p99", "p999")))
 
 
 def accept_cases(_):
     """How workers share one listening socket."""
     for count in (2, 4, 8):
-        yield Case(f"accept.{count}", "accept",
+        yield Case(f"accept.{count}", "accept", aside=True,
                    args=words(f"--workers {count} --connections 5000"),
                    quick_args=words(f"--workers {count} --connections 2000"),
                    names=tuple(f"accept.{what}_{count}" for what in
@@ -192,7 +205,7 @@ def parallel(options):
 def memory(_):
     """Bytes; a machine of its own, as it has to be large."""
     cases = []
-    for name, args, quick in (
+    for name, args, few in (
             ("memory.module", "--what module --count 1", True),
             ("memory.watch", "--what watch --count 10000", True),
             ("memory.watch_sparse", "--what watch --count 10000 --stride 64", True),
@@ -203,9 +216,10 @@ def memory(_):
              False)):
         args = words(f"--name {name} {args}")
         ends = ("", ".slab", ".vmalloc", ".percpu", ".objects",
-                *(() if quick else (".free",)))
+                *(() if few else (".free",)))
         cases.append(Case(name, "memory", args=args, quick_pairs=1,
-                          quick_args=args if quick else None,
+                          quick_args=args if few else None,
+                          aside=name not in ("memory.watch", "memory.instance"),
                           names=tuple(name + end for end in ends)))
     return Suite("memory", False, 6144, tuple(cases))
 
@@ -249,16 +263,35 @@ def foreign(options):
 SUITES = (icount, parallel, memory, foreign)
 
 
+def quick_machines(chosen):
+    """Few watches fit into the smaller machine too, and a boot is saved.
+
+    First of all: what else runs leaves gaps in slabs.
+    """
+    by_name = {suite.name: suite for suite in chosen}
+    if not {"parallel", "memory"} <= by_name.keys():
+        return chosen
+    cases = by_name["memory"].cases + by_name["parallel"].cases
+    both = dataclasses.replace(by_name["parallel"], cases=cases)
+    return [both if suite.name == "parallel" else suite
+            for suite in chosen if suite.name != "memory"]
+
+
 def choose(options):
-    """The suites that the options ask for, with the cases that they ask for."""
+    """The suites that the options ask for, with the cases that they ask for.
+
+    And the names of what a quick run leaves out.
+    """
     chosen, left_out = [], []
     for make in SUITES:
         suite = make(options)
         cases = [case for case in suite.cases
                  if not options.only or case.wanted(suite.name, options.only)]
         if options.quick:
-            left_out += [case.name for case in cases if case.quick_args is None]
-            cases = [case for case in cases if case.quick_args is not None]
+            out = [case for case in cases
+                   if case.quick_args is None or (case.aside and not options.only)]
+            left_out += [title for case in out for title in case.titles()]
+            cases = [case for case in cases if case not in out]
         if cases:
             chosen.append(dataclasses.replace(suite, cases=tuple(cases)))
-    return chosen, left_out
+    return (quick_machines(chosen) if options.quick else chosen), left_out
