@@ -54,8 +54,8 @@ def figures(records):
     threads = [(op.replace("_", " "),
                 series(records, f"threads.{op}.", {str(n): n for n in counts}))
                for op in operations]
-    writers = [("events", series(records, "stress.", {str(n): n
-                                                      for n in range(1, 129)}))]
+    writers = [("events", series(records, "stress.",
+                                 {str(n): n for n in range(1, 4097)}))]
     log = "set logscale x"
     for name, curves, title, labels, scale in (
             ("watches", watches, "Cost against watches in the instance",
