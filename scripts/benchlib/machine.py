@@ -39,9 +39,8 @@ def build(programs):
 
 def pairs_of(case, options):
     """How many pairs of runs a case gets."""
-    if options.quick and case.quick_pairs:
-        return min(case.quick_pairs, options.pairs)
-    return options.pairs
+    most = case.quick_pairs if options.quick else case.most
+    return min(most or options.pairs, options.pairs)
 
 
 def one_run(case, backend, options):

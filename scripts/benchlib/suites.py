@@ -29,6 +29,8 @@ class Case:
     names: tuple = ()	# all results it has to yield
     # Native epoll is measured with the module unloaded.
     unload: bool = False
+    # Takes minutes and repeats to 1 %: so many pairs are enough.
+    most: typing.Optional[int] = None
     # Repeats so well that so many pairs are enough for a quick run.
     quick_pairs: typing.Optional[int] = None
     wrap: tuple = ()
@@ -176,8 +178,11 @@ def latency_cases(_):
     """
     for name, more in (("wake", "--waiters 1"), ("pool", "--waiters 4"),
                        ("load", "--waiters 1 --load")):
-        args = words(f"--name latency.{name} {more} --samples 10000")
-        yield Case(f"latency.{name}", "wake", args=args, quick_args=args,
+        both = f"--name latency.{name} {more} --samples 10000"
+        seconds = 30 if name == "wake" else 15
+        yield Case(f"latency.{name}", "wake",
+                   args=words(f"{both} --seconds {seconds}"),
+                   quick_args=words(f"{both} --seconds 5"),
                    aside=name != "wake",
                    names=tuple(f"latency.{name}_{p}" for p in ("p50", "p99", "p999")))
 
@@ -218,6 +223,7 @@ def memory(_):
         ends = ("", ".slab", ".vmalloc", ".percpu", ".objects",
                 *(() if few else (".free",)))
         cases.append(Case(name, "memory", args=args, quick_pairs=1,
+                          most=None if few else 1,
                           quick_args=args if few else None,
                           aside=name not in ("memory.watch", "memory.instance"),
                           names=tuple(name + end for end in ends)))
