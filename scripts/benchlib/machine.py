@@ -181,7 +181,7 @@ def vm_command(suite, options, script):
     """The call of scripts/vm."""
     words = [TOP / "scripts/vm", "run", "--mem", options.mem or suite.mem,
              "--timeout", options.timeout]
-    words += ["--icount"] if suite.icount else ["--cpus", options.cpus]
+    words += ["--icount"] if suite.icount else ["--cpus", options.cpus, "--pin"]
     if not suite.icount and not guest.kvm_usable():
         # A virtual CPU that halts is a thread of the emulator that sleeps, and to
         # wake that is many times dearer than what is to be measured.

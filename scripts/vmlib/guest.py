@@ -56,6 +56,20 @@ def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def pin(pid, cpus):
+    """Gives each virtual CPU of a QEMU one CPU of the host's to itself, if there
+    are as many; says whether.  Two of them on one, of which one polls, wait for
+    each other as long as the host's scheduler likes."""
+    ours = sorted(os.sched_getaffinity(0))
+    if len(ours) < cpus:
+        return False
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        match = re.match(r"CPU (\d+)/", (task / "comm").read_text(encoding="ascii"))
+        if match:
+            os.sched_setaffinity(int(task.name), {ours[int(match[1])]})
+    return True
+
+
 class Result:
     """What came of a run."""
 
@@ -91,6 +105,7 @@ class Guest:
         self.hung_at = 0
         self.started = 0.0
         self.boot_s = 0.0
+        self.pinned = 0		# virtual CPUs that are to get one each
 
     @staticmethod
     def _to_stdio(kind, data):
@@ -99,7 +114,7 @@ class Guest:
         stream.flush()
 
     def start(self, image, initrd, options):
-        """Starts QEMU; options has cpus, mem, icount, append, qemu_args."""
+        """Starts QEMU; options has cpus, mem, icount, pin, append, qemu_args."""
         qemu = common.need_tool(self.target.qemu, self.target.package)
         accel = accelerator(options.icount, self.target)
         append = [f"console={self.target.console}", KERNEL_ARGS,
@@ -119,6 +134,9 @@ class Guest:
             listeners[name].bind(str(path))
             listeners[name].listen(1)
             args += ["-chardev", f"socket,id={name},path={path}"]
+        if options.pin:
+            self.pinned = options.cpus
+            args += ["-name", "guest,debug-threads=on"]
         args += options.qemu_args
         self.started = time.monotonic()
         # A session of its own: ^C on our terminal is ours to handle.
@@ -188,6 +206,9 @@ class Guest:
         if kind == "R":
             self.boot_s = time.monotonic() - self.started
             self.result.ready = float(data)
+            if self.pinned and not pin(self.qemu.pid, self.pinned):
+                common.say(f"not pinned: {self.pinned} virtual CPUs, and fewer of "
+                           "the host's")
         elif kind in "oe":
             self.sink(kind, data)
         elif kind == "t" and self.tar_file:
