@@ -42,7 +42,7 @@ void sentinel_make(void)
 		broken("sentinel");
 }
 
-static void sentinel_watch(int fd)
+void sentinel_watch(int fd)
 {
 	struct epoll_event ev = { .events = EPOLLET | 0xffff, .data.fd = fd };
 
@@ -83,7 +83,7 @@ static void take_pair(const struct op *op, const int fd[2])
 	slot_take(fd[1], FILE_FD(op->b));
 }
 
-static void shrink_buffers(int fd)
+void shrink_buffers(int fd)
 {
 	int one = 1;
 
@@ -279,6 +279,8 @@ static void make_socket(const struct op *op)
 	case FILE_UDP6:
 		make_udp(op, op->c == FILE_UDP4 ? AF_INET : AF_INET6);
 		break;
+	default:
+		net_make(op);
 	}
 }
 
@@ -334,13 +336,16 @@ static void settle_tty(void)
 
 static bool write_some(int fd, uint32_t bytes)
 {
-	static const char data[8192] = { 1 };
+	/* As an ICMP message, one of no known type; as a frame, one of our type. */
+	static const char data[8192] = {
+		1, [12] = FRAME_TYPE >> 8, [13] = (char)FRAME_TYPE,
+	};
 	bool tty = isatty(fd);
 	ssize_t n;
 
 	if (tty)
 		sentinel_drain();
-	n = write(fd, data, bytes < sizeof(data) ? bytes : sizeof(data));
+	n = net_write(fd, data, bytes < sizeof(data) ? bytes : sizeof(data));
 	if (tty && n > 0)
 		settle_tty();
 	return n > 0;
@@ -396,6 +401,8 @@ static void connect_to(const struct op *op)
 	socklen_t size = sizeof(domain);
 
 	if (getsockopt(FILE_FD(op->b), SOL_SOCKET, SO_DOMAIN, &domain, &size))
+		return;
+	if (domain == AF_NETLINK || domain == AF_PACKET)
 		return;
 	if (domain == AF_UNIX)
 		to = (struct sockaddr *)&un;

@@ -129,11 +129,15 @@ static void make_file(struct gen *g, struct op *op)
 		FILE_UNIX_STREAM, FILE_UNIX_DGRAM, FILE_UNIX_SEQPACKET,
 		FILE_UNIX_LISTEN, FILE_TIMERFD, FILE_SIGNALFD,
 		FILE_PTY, FILE_TCP4_LISTEN, FILE_TCP6_LISTEN, FILE_TCP4,
-		FILE_TCP6, FILE_UDP4, FILE_UDP6,
+		FILE_TCP6, FILE_UDP4, FILE_UDP6, FILE_NETLINK, FILE_ROUTE,
+		FILE_RAW4,
 	};
+	/* The close of a packet socket waits for all CPUs: dear. */
+	static const uint8_t packet[] = { FILE_PACKET_RAW, FILE_PACKET_DGRAM };
 	static const uint8_t odd[] = { FILE_NULL, FILE_DIR, FILE_PATH };
 
-	op->c = rarely(&g->r, 24) ? pick(&g->r, odd) : pick(&g->r, kinds);
+	op->c = rarely(&g->r, 24) ? pick(&g->r, odd) :
+		rarely(&g->r, 32) ? pick(&g->r, packet) : pick(&g->r, kinds);
 	op->a = free_file(g);
 	g->file[op->a] = op->c;
 	op->b = free_file(g);

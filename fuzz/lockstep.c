@@ -69,6 +69,7 @@ static void job(const struct options *o, int nr)
 	CPU_SET(nr % get_nprocs_conf(), &set);
 	if (o->jobs > 1 && sched_setaffinity(0, sizeof(set), &set))
 		die("sched_setaffinity");
+	net_private();
 	while (!atomic_load(&tally->stop)) {
 		uint64_t seed = o->seed + atomic_fetch_add(&tally->next, 1);
 		enum outcome how;
@@ -158,6 +159,7 @@ int lockstep(const struct options *o, uint64_t *passed)
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (tally == MAP_FAILED)
 		die("mmap");
+	net_probe();
 	fflush(stdout);
 	for (i = 0; i < o->jobs; i++) {
 		pid_t pid = fork();

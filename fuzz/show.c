@@ -8,7 +8,8 @@
 const char *const file_kind_name[NR_FILE_KINDS] = {
 	"eventfd", "eventfd-semaphore", "pipe", "unix-stream", "unix-dgram",
 	"unix-seqpacket", "unix-listener", "timerfd", "signalfd", "pty",
-	"tcp4-listener", "tcp6-listener", "tcp4", "tcp6", "udp4", "udp6",
+	"tcp4-listener", "tcp6-listener", "tcp4", "tcp6", "udp4", "udp6", "netlink",
+	"netlink-route", "packet-raw", "packet-dgram", "raw-icmp",
 	"/dev/null", "directory", "O_PATH",
 };
 

@@ -23,6 +23,9 @@
 
 #define MAX_REPORT	4096
 
+/* For experiments, says IEEE: the type of frames that packet sockets exchange */
+#define FRAME_TYPE	0x88b5
+
 /* How the process of a program ends */
 enum outcome {
 	RUN_SAME,	/* no difference */
@@ -73,8 +76,16 @@ extern struct world world;
 void file_op(const struct op *op);
 bool slot_take(int fd, int number);
 void sentinel_make(void);
+void sentinel_watch(int fd);
 void sentinel_drain(void);
 bool sentinel_fired(void);
+void shrink_buffers(int fd);
+
+/* netfile.c: sockets that need a network of their own */
+bool net_private(void);
+void net_probe(void);
+void net_make(const struct op *op);
+ssize_t net_write(int fd, const void *data, size_t bytes);
 
 /* pair.c: operations on both instances of a slot, compared */
 void pair_op(const struct op *op);
