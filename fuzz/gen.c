@@ -17,13 +17,17 @@
 
 #define MAX_MAXEVENTS (INT_MAX / sizeof(struct epoll_event))
 
-/* What the program made so far probably has open; kind of file or NOTHING */
+/*
+ * What the program made so far probably has open; kind of file or NOTHING.  The
+ * first @start operations open files, those up to @crowded watch them all.
+ */
 struct gen {
 	struct rng r;
 	int mixed;
 	uint8_t file[NR_FILES];
 	uint8_t inst[NR_INSTS];
-	int skip;
+	int start;
+	int crowded;
 };
 
 static const uint32_t bits[] = {
@@ -185,24 +189,47 @@ static void make_ctl(struct gen *g, struct op *op)
 	op->data = rng_next(&g->r);
 }
 
+/* Few, some, about as many as there are files, many, and what is no number. */
+static uint32_t max_events(struct gen *g)
+{
+	static const uint32_t edges[] = {
+		0, ~0U, 1U << 31, MAX_EVENTS, MAX_MAXEVENTS, MAX_MAXEVENTS + 1,
+		INT_MAX,
+	};
+
+	if (rarely(&g->r, 16))
+		return pick(&g->r, edges);
+	if (rarely(&g->r, 64))
+		return rng_next(&g->r);
+	switch (below(&g->r, 4)) {
+	case 0:
+		return 1 + below(&g->r, 3);
+	case 1:
+		return 1 + below(&g->r, 24);
+	case 2:
+		return 1 + below(&g->r, NR_FILES + NR_INSTS);
+	default:
+		return 1 + below(&g->r, MAX_MAXEVENTS);
+	}
+}
+
 static void make_wait(struct gen *g, struct op *op)
 {
 	/* Which event is the first that does not fit into a buffer */
 	static const uint32_t fault_at[] = {
 		[BUF_GOOD] = ~0U, [BUF_NULL] = 1, [BUF_KERNEL] = ~0U,
-		[BUF_SHORT0] = 1, [BUF_SHORT3] = 4,
+		[BUF_SHORT0] = 1, [BUF_SHORT3] = 4, [BUF_EXACT] = ~0U,
 	};
-	static const uint32_t few[] = { 1, 1, 2, 3, 8, 16, 64, 512, MAX_MAXEVENTS };
-	static const uint32_t bad[] = { 0, ~0U, MAX_MAXEVENTS + 1, 0x7fffffff,
-					0x80000000U };
 
 	op->a = rarely(&g->r, 128) ? used_file(g) : NR_FILES + used_inst(g);
 	op->b = rarely(&g->r, 8) ? below(&g->r, NR_CALLS) : CALL_WAIT;
 	op->c = rarely(&g->r, 24) ? 1 + below(&g->r, 4) : BUF_GOOD;
-	op->x = rarely(&g->r, 32) ? pick(&g->r, bad) : pick(&g->r, few);
+	op->x = max_events(g);
 	/* See check_after_fault(). */
 	if (op->x <= MAX_MAXEVENTS && op->x > fault_at[op->c])
 		op->x = fault_at[op->c];
+	if (op->c == BUF_GOOD && op->x - 1 < MAX_EVENTS && rarely(&g->r, 2))
+		op->c = BUF_EXACT;
 	op->y = rarely(&g->r, 512) ? TIME_MS : TIME_ZERO;
 	if (op->b == CALL_PWAIT2 && rarely(&g->r, 8))
 		op->y = TIME_BAD;
@@ -307,6 +334,16 @@ static void make_any(struct gen *g, struct op *op)
 	table[i].make(g, op);
 }
 
+/* A watch of each file slot in the first instance */
+static void make_crowd(struct gen *g, struct op *op, int nr)
+{
+	make_ctl(g, op);
+	op->a = NR_FILES;
+	op->b = nr % NR_FILES;
+	op->c = EVENT_GOOD;
+	op->x = EPOLL_CTL_ADD;
+}
+
 /* The start every program has: something to work with. */
 static void make_start(struct gen *g, struct op *op, int nr)
 {
@@ -331,11 +368,16 @@ void prog_make(struct prog *p, uint64_t seed, uint64_t nr, int steps)
 	memset(g.inst, NOTHING, sizeof(g.inst));
 	rng_seed(&g.r, seed, nr);
 	g.mixed = rarely(&g.r, 4);
+	/* In some, enough to fill most slots, if they are long enough. */
+	g.start = rarely(&g.r, 3) && steps >= 4 * NR_FILES ? NR_FILES / 2 : 8;
+	g.crowded = g.start > 8 ? g.start + NR_FILES : 0;
 	memset(p->op, 0, steps * sizeof(p->op[0]));
 	p->len = steps;
 	for (i = 0; i < steps; i++) {
-		if (i < 8)
+		if (i < g.start)
 			make_start(&g, &p->op[i], i);
+		else if (i < g.crowded)
+			make_crowd(&g, &p->op[i], i);
 		else
 			make_any(&g, &p->op[i]);
 	}

@@ -31,7 +31,7 @@ static const char usage[] =
 "  --threads N    concurrent, hostile: threads (6)\n"
 "  --user UID     hostile: the user to be (65534)\n"
 "  --break HOW    falsify the module's answers, to see this fail; lockstep: edge,\n"
-"                 errno, lost, order; concurrent: lost, sleep\n"
+"                 errno, lost, order, store; concurrent: lost, sleep\n"
 "  --unload       unload the module afterwards; that must work\n";
 
 static const struct {

@@ -12,9 +12,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define NR_FILES	24
+/* More than a wait takes at a time */
+#define NR_FILES	80
 #define NR_INSTS	6
 #define MAX_STEPS	4096
+
+/* Room for the events of a wait, however many it asks for */
+#define MAX_EVENTS	512
 
 /*
  * Programs with mixed instances keep to three classes of slots, so that chains
@@ -75,7 +79,8 @@ enum file_kind {
 
 enum event_ptr { EVENT_GOOD, EVENT_NULL, EVENT_EDGE };
 enum wait_call { CALL_WAIT, CALL_PWAIT, CALL_PWAIT2, NR_CALLS };
-enum buffer { BUF_GOOD, BUF_NULL, BUF_KERNEL, BUF_SHORT0, BUF_SHORT3 };
+enum buffer { BUF_GOOD, BUF_NULL, BUF_KERNEL, BUF_SHORT0, BUF_SHORT3,
+	      BUF_EXACT };
 enum wait_time { TIME_ZERO, TIME_MS, TIME_BAD };
 
 struct op {

@@ -81,7 +81,8 @@ static void print_wait(FILE *to, const struct op *op)
 {
 	static const char *const calls[] = { "", " pwait", " pwait2" };
 	static const char *const bufs[] = { "", " NULL", " kernel-address",
-					    " room-for-0.5", " room-for-3.5" };
+					    " room-for-0.5", " room-for-3.5",
+					    " exact" };
 	static const char *const times[] = { "", " 1ms", " bad-time" };
 	char a[8];
 

@@ -87,7 +87,7 @@ void net_probe(void);
 void net_make(const struct op *op);
 ssize_t net_write(int fd, const void *data, size_t bytes);
 
-/* pair.c: operations on both instances of a slot, compared */
+/* pair.c, pairwait.c: operations on both instances of a slot, compared */
 void pair_op(const struct op *op);
 void pair_check_all(void);
 void pair_start(void);
