@@ -24,6 +24,7 @@
 struct gen {
 	struct rng r;
 	int mixed;
+	bool lanes;
 	uint8_t file[NR_FILES];
 	uint8_t inst[NR_INSTS];
 	int start;
@@ -110,6 +111,8 @@ static void make_inst(struct gen *g, struct op *op)
 	op->x = rarely(&g->r, 2) ? EPOLL_CLOEXEC : 0;
 	if (rarely(&g->r, 32))
 		op->x |= 1U << below(&g->r, 32);
+	/* To open lanes takes a while. */
+	op->c = g->lanes && rarely(&g->r, 4);
 	if (!(op->x & ~EPOLL_CLOEXEC))
 		g->inst[op->a] = op->b;
 }
@@ -233,6 +236,7 @@ static void make_wait(struct gen *g, struct op *op)
 	op->y = rarely(&g->r, 512) ? TIME_MS : TIME_ZERO;
 	if (op->b == CALL_PWAIT2 && rarely(&g->r, 8))
 		op->y = TIME_BAD;
+	op->data = g->lanes ? rng_next(&g->r) : 0;
 }
 
 static void make_look(struct gen *g, struct op *op)
@@ -300,6 +304,11 @@ static void make_pass(struct gen *g, struct op *op)
 		op->b = used_file(g);
 }
 
+static void make_cpu(struct gen *g, struct op *op)
+{
+	op->x = rng_next(&g->r) % 64;
+}
+
 static const struct {
 	uint8_t kind;
 	uint8_t weight;
@@ -318,14 +327,15 @@ static const struct {
 	{ OP_SEND_FD, 8, make_pass },	{ OP_RECV_FD, 8, make_pass },
 	{ OP_FORK, 2, make_other },	{ OP_HOLD, 1, make_other },
 	{ OP_LET_GO, 3, make_other },	{ OP_SIGNAL, 4, make_other },
+	{ OP_CPU, 100, make_cpu },	/* the last: only with lanes */
 };
 
 static void make_any(struct gen *g, struct op *op)
 {
+	size_t i, kinds = ARRAY_SIZE(table) - !g->lanes;
 	uint32_t sum = 0, at;
-	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(table); i++)
+	for (i = 0; i < kinds; i++)
 		sum += table[i].weight;
 	at = below(&g->r, sum);
 	for (i = 0; at >= table[i].weight; i++)
@@ -351,6 +361,7 @@ static void make_start(struct gen *g, struct op *op, int nr)
 		op->kind = OP_INST;
 		op->a = nr < 2 ? nr : FIRST_MIXED;
 		op->b = g->mixed && nr == 2 ? HOW_MIXED : HOW_CREATE;
+		op->c = g->lanes && !nr;
 		g->inst[op->a] = op->b;
 	} else {
 		op->kind = OP_FILE;
@@ -358,7 +369,7 @@ static void make_start(struct gen *g, struct op *op, int nr)
 	}
 }
 
-void prog_make(struct prog *p, uint64_t seed, uint64_t nr, int steps)
+void prog_make(struct prog *p, uint64_t seed, int steps, bool lanes)
 {
 	struct gen g;
 	int i;
@@ -366,13 +377,15 @@ void prog_make(struct prog *p, uint64_t seed, uint64_t nr, int steps)
 	memset(&g, 0, sizeof(g));
 	memset(g.file, NOTHING, sizeof(g.file));
 	memset(g.inst, NOTHING, sizeof(g.inst));
-	rng_seed(&g.r, seed, nr);
+	rng_seed(&g.r, seed, lanes);
+	g.lanes = lanes;
 	g.mixed = rarely(&g.r, 4);
 	/* In some, enough to fill most slots, if they are long enough. */
 	g.start = rarely(&g.r, 3) && steps >= 4 * NR_FILES ? NR_FILES / 2 : 8;
 	g.crowded = g.start > 8 ? g.start + NR_FILES : 0;
 	memset(p->op, 0, steps * sizeof(p->op[0]));
 	p->len = steps;
+	p->lanes = lanes;
 	for (i = 0; i < steps; i++) {
 		if (i < g.start)
 			make_start(&g, &p->op[i], i);

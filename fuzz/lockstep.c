@@ -22,6 +22,10 @@
 #define PROGRESS_MS	10000
 #define PAUSE_MS	100
 
+/* Operations in a program */
+#define LENGTH		400
+#define LANES_LENGTH	1000
+
 /**
  * struct tally - of all jobs, shared memory
  * @next: number of the next program
@@ -58,6 +62,15 @@ static uint64_t steps_done(const struct options *o)
 	return sum;
 }
 
+static int length_of(const struct options *o)
+{
+	int length = o->length;
+
+	if (!length)
+		length = o->lanes ? LANES_LENGTH : LENGTH;
+	return o->steps && o->steps < (uint64_t)length ? (int)o->steps : length;
+}
+
 /* Programs until told to stop; the first job to find something explains it. */
 static void job(const struct options *o, int nr)
 {
@@ -74,7 +87,7 @@ static void job(const struct options *o, int nr)
 		uint64_t seed = o->seed + atomic_fetch_add(&tally->next, 1);
 		enum outcome how;
 
-		prog_make(&p, seed, 0, o->length);
+		prog_make(&p, seed, length_of(o), o->lanes);
 		how = run_apart(&p, report, o->breakage);
 		atomic_fetch_add(&tally->ended[how], 1);
 		if (how == RUN_SAME || how == RUN_DISTURBED)
@@ -91,7 +104,8 @@ static void progress(const struct options *o, uint64_t ms)
 {
 	uint64_t steps = steps_done(o);
 
-	printf("lockstep: %6llu s %10llu operations, %llu/s, %llu programs, %llu disturbed\n",
+	printf("%s: ", o->lanes ? "lanes" : "lockstep");
+	printf("%6llu s %10llu operations, %llu/s, %llu programs, %llu disturbed\n",
 	       (unsigned long long)ms / 1000, (unsigned long long)steps,
 	       (unsigned long long)(ms ? steps * 1000 / ms : 0),
 	       (unsigned long long)atomic_load(&tally->ended[RUN_SAME]),
@@ -171,4 +185,28 @@ int lockstep(const struct options *o, uint64_t *passed)
 	}
 	watch_jobs(o);
 	return judge(passed);
+}
+
+/* In a process of its own, as every mode is. */
+int lanes(const struct options *o, uint64_t *passed)
+{
+	struct options with = *o;
+	unsigned int opened = 0, closed = 0;
+	int i, failed;
+
+	with.lanes = true;
+	/* Each job takes two CPUs, and a while to begin. */
+	with.jobs = (o->jobs + 1) / 2;
+	failed = lockstep(&with, passed);
+	for (i = 0; i < o->jobs; i++) {
+		opened += tally->report[i].opened;
+		closed += tally->report[i].closed;
+	}
+	printf("lanes: %u instances had several, %u could not be made to\n",
+	       opened, closed);
+	if (!opened && get_nprocs() > 1) {
+		printf("lanes: FAILED: nothing was tested\n");
+		failed++;
+	}
+	return failed;
 }

@@ -22,12 +22,12 @@
 #define MAX_MODES		16
 
 static const char usage[] =
-"usage: fuzz --mode lockstep|concurrent|hostile [--mode ...] [OPTION]...\n"
+"usage: fuzz --mode lockstep|lanes|concurrent|hostile [--mode ...] [OPTION]...\n"
 "  --seed N       what all follows from (default: the time)\n"
 "  --seconds N    how long (60; 0: until --steps)\n"
 "  --steps N      how many operations (0: no limit)\n"
-"  --length N     lockstep: operations in one program (400)\n"
-"  --jobs N       lockstep: programs at a time (one for each CPU)\n"
+"  --length N     operations in one program (lockstep: 400, lanes: 1000)\n"
+"  --jobs N       lockstep, lanes: programs at a time (one for each CPU)\n"
 "  --threads N    concurrent, hostile: threads (6)\n"
 "  --user UID     hostile: the user to be (65534)\n"
 "  --break HOW    falsify the module's answers, to see this fail; lockstep: edge,\n"
@@ -39,6 +39,7 @@ static const struct {
 	int (*run)(const struct options *o, uint64_t *passed);
 } modes[] = {
 	{ "lockstep", lockstep },
+	{ "lanes", lanes },
 	{ "concurrent", concurrent },
 	{ "hostile", hostile },
 };
@@ -186,7 +187,7 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
-	struct options o = { .seed = time(NULL), .seconds = 60, .length = 400,
+	struct options o = { .seed = time(NULL), .seconds = 60,
 			     .jobs = get_nprocs(), .threads = 6, .user = 65534 };
 	bool want_unload = false;
 	struct sum *sum;
@@ -212,8 +213,6 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	if (o.steps && (uint64_t)o.length > o.steps)
-		o.length = o.steps;
 	if (access(MYEPOLL_DEVICE, R_OK))
 		die(MYEPOLL_DEVICE);
 	sum = mmap(NULL, sizeof(*sum), PROT_READ | PROT_WRITE,

@@ -159,6 +159,8 @@ static void create(const struct op *op)
 		return;
 	slot_take(left.ret, LEFT_FD(op->a));
 	slot_take(right.ret, RIGHT_FD(op->a));
+	if (op->c && op->b != HOW_MIXED)
+		lanes_open(RIGHT_FD(op->a));
 	world.mixed[op->a] = op->b == HOW_MIXED;
 }
 

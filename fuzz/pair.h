@@ -41,5 +41,12 @@ void poll_pair(int slot, short events);
 
 /* pairwait.c */
 void wait_pair(const struct op *op);
+void ask_pair(const struct op *op);
+void ask_right(const struct op *op, struct answer *a);
+void compare_events(void);
+
+/* pairset.c */
+void compare_sets(const struct op *op);
+void compare_sorted(void);
 
 #endif /* FUZZ_PAIR_H */

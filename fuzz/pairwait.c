@@ -10,20 +10,8 @@
 #define POISON		0xa5
 #define MAX_MAXEVENTS	(INT_MAX / (int)sizeof(struct epoll_event))
 
-static int by_data(const void *a, const void *b)
-{
-	const struct epoll_event *l = a, *r = b;
-
-	return l->data.u64 < r->data.u64 ? -1 : l->data.u64 > r->data.u64;
-}
-
-static void sort_events(struct answer *a)
-{
-	if (a->ret > 0)
-		qsort(a->ev, a->ret, sizeof(a->ev[0]), by_data);
-}
-
-static void compare_events(void)
+/* The same events, in the same order. */
+void compare_events(void)
 {
 	compare("wait");
 	if (left.ret > 0 &&
@@ -158,16 +146,31 @@ static void wake_pollers(int ref)
 	close(fd);
 }
 
+void ask_right(const struct op *op, struct answer *a)
+{
+	wait_on(a, right_backend(op->a), op, right_fd(op->a));
+}
+
+void ask_pair(const struct op *op)
+{
+	wait_on(&left, &backend_native, op, left_fd(op->a));
+	ask_right(op, &right);
+}
+
 void wait_pair(const struct op *op)
 {
 	enum kind_of_ep kind = kind_of(op->a);
+	bool fault;
 
 	sentinel_drain();
-	wait_on(&left, &backend_native, op, left_fd(op->a));
-	wait_on(&right, right_backend(op->a), op, right_fd(op->a));
+	ask_pair(op);
 	if (kind == EP_INSTANCE) {
-		compare_events();
-		if (faulted(op, &left))
+		fault = faulted(op, &left);
+		if (world.lanes && right_backend(op->a)->ours)
+			compare_sets(op);
+		else
+			compare_events();
+		if (fault)
 			wake_pollers(op->a);
 		return;
 	}
@@ -201,11 +204,8 @@ static void check_after_fault(void)
 			continue;
 		op.a = NR_FILES + i;
 		sentinel_drain();
-		wait_on(&left, &backend_native, &op, LEFT_FD(i));
-		wait_on(&right, right_backend(op.a), &op, RIGHT_FD(i));
-		sort_events(&left);
-		sort_events(&right);
-		compare_events();
+		ask_pair(&op);
+		compare_sorted();
 		undisturbed();
 	}
 }

@@ -9,6 +9,7 @@
 #ifndef FUZZ_PROG_H
 #define FUZZ_PROG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -33,7 +34,7 @@
 #define NR_REFS		(NR_FILES + NR_INSTS)
 
 enum op_kind {
-	OP_INST,	/* a: slot, b: enum inst_how, x: flags */
+	OP_INST,	/* a: slot, b: enum inst_how, c: with lanes, x: flags */
 	OP_INST_DUP,	/* a: instance slot, b: to slot */
 	OP_INST_CLOSE,	/* a: instance slot */
 	OP_FILE,	/* a, b: slots, c: enum file_kind */
@@ -43,7 +44,8 @@ enum op_kind {
 			 * x: op, y: events, data
 			 */
 	OP_WAIT,	/* a: instance ref, b: enum wait_call, c: enum buffer,
-			 * x: maxevents, y: enum wait_time
+			 * x: maxevents, y: enum wait_time, data: what
+			 * else where there are lanes
 			 */
 	OP_POLL,	/* a: instance slot, b: 1 for select, x: events */
 	OP_FDINFO,	/* a: instance slot */
@@ -63,6 +65,7 @@ enum op_kind {
 	OP_HOLD,	/* a child keeps all that is open */
 	OP_LET_GO,	/* until this */
 	OP_SIGNAL,	/* a blocked signal becomes pending */
+	OP_CPU,		/* x: go there */
 	NR_OPS,
 };
 
@@ -95,12 +98,13 @@ struct op {
 
 struct prog {
 	int len;
+	bool lanes;
 	struct op op[MAX_STEPS];
 };
 
 extern const char *const file_kind_name[NR_FILE_KINDS];
 
-void prog_make(struct prog *p, uint64_t seed, uint64_t nr, int steps);
+void prog_make(struct prog *p, uint64_t seed, int steps, bool lanes);
 void op_print(FILE *to, int nr, const struct op *op);
 
 #endif /* FUZZ_PROG_H */

@@ -24,6 +24,7 @@ static const char *const op_name[NR_OPS] = {
 	[OP_SEND_FD] = "send-fd", [OP_RECV_FD] = "receive-fd",
 	[OP_FORK] = "fork", [OP_HOLD] = "child-holds-all",
 	[OP_LET_GO] = "child-exits", [OP_SIGNAL] = "signal",
+	[OP_CPU] = "cpu",
 };
 
 static const char *ref_name(int ref, char *buf)
@@ -124,6 +125,9 @@ static void print_rest(FILE *to, const struct op *op)
 	case OP_FORK:
 		fprintf(to, " child does the next %u", op->x);
 		break;
+	case OP_CPU:
+		fprintf(to, " %u", op->x);
+		break;
 	case OP_HOLD:
 	case OP_LET_GO:
 	case OP_SIGNAL:
@@ -137,9 +141,10 @@ void op_print(FILE *to, int nr, const struct op *op)
 {
 	fprintf(to, "  %4d  %s", nr, op_name[op->kind]);
 	if (op->kind == OP_INST)
-		fprintf(to, " I%d flags=%#x%s", op->a, op->x,
+		fprintf(to, " I%d flags=%#x%s%s", op->a, op->x,
 			op->b == HOW_MIXED ? " native-over-both" :
-			op->b == HOW_OPEN ? " by-open" : "");
+			op->b == HOW_OPEN ? " by-open" : "",
+			op->c ? " several-lanes" : "");
 	else if (op->kind == OP_CTL)
 		print_ctl(to, op);
 	else if (op->kind == OP_WAIT)

@@ -50,6 +50,7 @@ static bool fails(const struct prog *p, struct report *report,
 static void without(struct prog *to, const struct prog *p, int from, int n)
 {
 	to->len = p->len - n;
+	to->lanes = p->lanes;
 	memcpy(to->op, p->op, from * sizeof(p->op[0]));
 	memcpy(to->op + from, p->op + from + n,
 	       (to->len - from) * sizeof(p->op[0]));
@@ -105,8 +106,8 @@ void explain(const struct prog *p, uint64_t seed, struct report *report,
 
 	printf("DIFFERENCE in the program of seed %llu at operation %d:\n  %s\n",
 	       (unsigned long long)seed, at, report->text);
-	printf("  again: fuzz --mode lockstep --seed %llu --steps %d --length %d\n",
-	       (unsigned long long)seed, p->len, p->len);
+	printf("  again: fuzz --mode %s --seed %llu --steps %d --length %d\n",
+	       p->lanes ? "lanes" : "lockstep", (unsigned long long)seed, p->len, p->len);
 	for (i = 0; i < ATTEMPTS && !again; i++)
 		again += fails(p, report, breakage, how);
 	small = *p;

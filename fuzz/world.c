@@ -224,6 +224,9 @@ static void step(const struct op *op)
 	case OP_LET_GO:
 		let_go();
 		break;
+	case OP_CPU:
+		lanes_move(op->x);
+		break;
 	case OP_SIGNAL:
 		raise(SIGUSR1);
 		break;
@@ -235,6 +238,7 @@ static void step(const struct op *op)
 /*
  * One CPU drives all: then the order of events is that of their causes, and
  * packets on the loopback device arrive before the call that sent them returns.
+ * With several lanes it is one CPU at a time.
  */
 static void stay_on_one_cpu(void)
 {
@@ -257,7 +261,11 @@ void world_run(const struct prog *p)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	alarm(DEADLINE_S);
-	stay_on_one_cpu();
+	world.lanes = p->lanes;
+	if (p->lanes)
+		lanes_move(0);
+	else
+		stay_on_one_cpu();
 	sentinel_make();
 	pair_start();
 	run_from(p, 0, p->len);

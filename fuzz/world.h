@@ -40,11 +40,15 @@ enum outcome {
  * struct report - what the process of a program tells its parent, shared memory
  * @steps: operations done
  * @at: the one under way, by number
+ * @opened: instances that were made to open their lanes
+ * @closed: instances that could not be
  * @text: what differed
  */
 struct report {
 	_Atomic uint64_t steps;
 	atomic_int at;
+	atomic_uint opened;
+	atomic_uint closed;
 	char text[MAX_REPORT];
 };
 
@@ -53,6 +57,7 @@ struct report {
  * @report: shared
  * @breakage: how to falsify our side, or NULL
  * @mixed: this pair is a mixed one
+ * @lanes: instances of ours may have several lanes
  * @async: a file is open that may be woken by a timer or a worker
  * @child: this is a process made by OP_FORK
  * @holder: process made by OP_HOLD, 0 if none
@@ -63,6 +68,7 @@ struct world {
 	struct report *report;
 	const char *breakage;
 	bool mixed[NR_INSTS];
+	bool lanes;
 	bool async;
 	bool child;
 	pid_t holder;
@@ -92,6 +98,10 @@ void pair_op(const struct op *op);
 void pair_check_all(void);
 void pair_start(void);
 bool is_closed(int fd);
+
+/* lanes.c */
+void lanes_open(int ep);
+void lanes_move(int cpu);
 
 /* fdinfo.c */
 void fdinfo_pair(int slot);
