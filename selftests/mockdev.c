@@ -219,6 +219,21 @@ TEST_F(mockdev, add_looks_once)
 	EXPECT_EQ(stat.registering + 1, mock_stat(self->fd).registering);
 }
 
+/* What a MOD leaves behind must not make every later look one at a changing watch. */
+TEST_F(mockdev, wait_looks_once_however_often_mod_came)
+{
+	struct mock_stat stat;
+
+	ASSERT_EQ(0, mock_set(self->fd, EPOLLIN));
+	ASSERT_EQ(0, ADD(EPOLLIN));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, MOD(EPOLLIN));
+		stat = mock_stat(self->fd);
+		EXPECT_EQ(EPOLLIN, REPORTED());
+		EXPECT_EQ(stat.polls + 1, mock_stat(self->fd).polls);
+	}
+}
+
 TEST_F(mockdev, mod_does_not_register_again)
 {
 	struct mock_stat stat;
