@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Many watches: each is found by its file and number, all are seen by who walks
- * over them, and a change of one is seen whole.
+ * over them, a change of one is seen whole, and each is removed once.
  *
  * The module keeps the watches of all files in one hash table.  With thousands
  * of files some are neighbours there, though which ones cannot be chosen.
@@ -24,6 +24,9 @@
 #define NR_LINES 300
 #define NR_READS 25
 #define NR_LOOKS 40000
+#define NR_LINKS 100
+#define NR_TWINS 1000
+#define NR_ENDS 10
 
 FIXTURE(table)
 {
@@ -125,6 +128,102 @@ TEST_F_TIMEOUT(table, fdinfo_is_whole_for_readers_side_by_side, 120)
 		ASSERT_EQ(0, pthread_join(thread[i], NULL));
 		EXPECT_EQ(0, reader[i].faults);
 	}
+}
+
+struct linker {
+	const struct backend *be;
+	int outer;
+	int inner;
+	atomic_bool stop;
+};
+
+static void *linker_main(void *arg)
+{
+	struct linker *l = arg;
+	int made = 0;
+
+	for (; made < NR_LINKS || !atomic_load(&l->stop); made++)
+		if (xadd(l->be, l->outer, l->inner, EPOLLIN, 0) ||
+		    xdel(l->be, l->outer, l->inner))
+			return "no link";
+	return NULL;
+}
+
+/* Whoever makes it an inner instance walks over its watches, too. */
+TEST_F_TIMEOUT(table, fdinfo_is_whole_beside_links_to_the_instance, 120)
+{
+	struct reader reader = { self->ep, 0 };
+	struct linker l = { .be = variant->be, .inner = self->ep };
+	pthread_t thread;
+	void *failure;
+	int i;
+
+	l.outer = variant->be->create(EPOLL_CLOEXEC);
+	ASSERT_LE(0, l.outer);
+	for (i = 0; i < NR_LINES; i++)
+		ASSERT_EQ(0, xadd(variant->be, self->ep, eventfd(0, EFD_CLOEXEC),
+				  EPOLLIN, i));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, linker_main, &l));
+	reader_main(&reader);
+	atomic_store(&l.stop, true);
+	ASSERT_EQ(0, pthread_join(thread, &failure));
+	EXPECT_EQ(NULL, failure);
+	EXPECT_EQ(0, reader.faults);
+	close(l.outer);
+}
+
+struct ender {
+	int fd;
+	pthread_barrier_t step;
+};
+
+static void *ender_main(void *arg)
+{
+	struct ender *e = arg;
+
+	for (int i = 0; i < NR_ENDS; i++) {
+		pthread_barrier_wait(&e->step);
+		close(e->fd);
+		pthread_barrier_wait(&e->step);
+	}
+	return NULL;
+}
+
+/* Watches a new file under @n numbers; the one that is returned is left open. */
+static int watch_often(const struct backend *be, int ep, int n)
+{
+	int fd = eventfd(0, EFD_CLOEXEC), first = NUMBER - n, copy;
+
+	for (int i = 0; i < n; i++) {
+		copy = dup2(fd, first + i);
+		if (copy < 0 || xadd(be, ep, copy, EPOLLIN, i))
+			return -1;
+	}
+	return close_range(first, first + n - 1, 0) ? -1 : fd;
+}
+
+/*
+ * The end of the file and the end of the instance remove the same watches.  There
+ * are so many that one comes upon what the other is just at.
+ */
+TEST_F_TIMEOUT(table, file_and_instance_end_side_by_side, 120)
+{
+	struct ender e = { .fd = -1 };
+	pthread_t thread;
+	int ep;
+
+	ASSERT_EQ(0, pthread_barrier_init(&e.step, NULL, 2));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, ender_main, &e));
+	for (int i = 0; i < NR_ENDS; i++) {
+		ep = variant->be->create(EPOLL_CLOEXEC);
+		ASSERT_LE(0, ep);
+		e.fd = watch_often(variant->be, ep, NR_TWINS);
+		ASSERT_LE(0, e.fd);
+		pthread_barrier_wait(&e.step);
+		EXPECT_EQ(0, close(ep));
+		pthread_barrier_wait(&e.step);
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
 }
 
 struct modifier {
