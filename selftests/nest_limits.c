@@ -105,6 +105,14 @@ TEST_F(nest_limits, chains_of_five_and_one_do_not_join)
 	EXPECT_REFUSED(ELOOP, join_chains(variant->be, self->ep, 5, 1));
 }
 
+TEST_F(nest_limits, refused_as_an_outer_may_still_be_an_inner)
+{
+	for (int i = 0; i + 1 < MAX_CHAIN; i++)
+		ASSERT_EQ(0, nest(i, i + 1));
+	EXPECT_REFUSED(ELOOP, nest(MAX_CHAIN - 1, MAX_CHAIN));
+	EXPECT_EQ(0, nest(MAX_CHAIN, MAX_CHAIN - 1));
+}
+
 TEST_F(nest_limits, removed_link_makes_room_for_another)
 {
 	for (int i = 0; i + 1 < MAX_CHAIN; i++)
@@ -122,6 +130,26 @@ TEST_F(nest_limits, closed_link_makes_room_for_another)
 	close(self->ep[0]);
 	self->ep[0] = -1;
 	EXPECT_EQ(0, nest(MAX_CHAIN - 1, MAX_CHAIN));
+}
+
+/* At once: not only when the link has been cleared away. */
+TEST_F(nest_limits, closed_inner_makes_room_for_an_outer)
+{
+	int inner;
+
+	for (int i = 0; i + 2 < MAX_CHAIN; i++)
+		ASSERT_EQ(0, nest(i, i + 1));
+	for (int i = 0; i < 200; i++) {
+		inner = variant->be->create(EPOLL_CLOEXEC);
+		ASSERT_LE(0, inner);
+		ASSERT_EQ(0, xadd(variant->be, self->ep[MAX_CHAIN - 2], inner,
+				  EPOLLIN, 0));
+		EXPECT_REFUSED(ELOOP, nest(MAX_CHAIN, 0));
+		ASSERT_EQ(0, close(inner));
+		ASSERT_EQ(0, nest(MAX_CHAIN, 0));
+		ASSERT_EQ(0, xdel(variant->be, self->ep[MAX_CHAIN],
+				  self->ep[0]));
+	}
 }
 
 TEST_F(nest_limits, instance_does_not_watch_itself)
