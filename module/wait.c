@@ -68,6 +68,7 @@ static void mye_pollers_lock(struct mye_instance *inst)
  * One walk over who polls, for one of the wake-ups that are due, or for all of
  * them.  An outer instance wakes its own pollers from in here.  Returns whether
  * more are due.
+ * Model: pollers_walk in pollers.pml.
  */
 static bool mye_pollers_walk(struct mye_instance *inst, bool all)
 {
@@ -88,7 +89,10 @@ static bool mye_pollers_walk(struct mye_instance *inst, bool all)
 	return atomic_sub_return(all ? due : 1, &inst->poll_due) & ~MYE_POLL_URING;
 }
 
-/* Where there is no end of wake-ups, they are left to a worker. */
+/*
+ * Where there is no end of wake-ups, they are left to a worker.
+ * Model: worker in pollers.pml.
+ */
 void mye_pollers_work(struct work_struct *work)
 {
 	struct mye_instance *inst;
@@ -128,7 +132,7 @@ static void mye_wake_pollers_irqoff(struct mye_instance *inst)
  * wake-up to that one.  He may hold the queue of a file of ours, which the
  * walker may want: an aio request on us completes from in there and signals an
  * eventfd, which we may watch.
- * Model: wake_pollers in lane.pml.
+ * Model: wake_pollers in lane.pml.  Model: wake_pollers in pollers.pml.
  */
 void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
 {
