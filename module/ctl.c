@@ -248,6 +248,7 @@ static int mye_ctl_mod(struct mye_instance *inst, struct file *file, int fd,
  * A wait may be inside the inner instance, and its claim keeps the link: it could
  * not be put in again the other way round.  Who has taken it out need not know
  * of that, as with native epoll, whose DEL waits for the scan.
+ * Model: deleter in links.pml.
  */
 static noinline void mye_del_nested(struct mye_watch *w)
 {

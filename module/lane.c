@@ -331,7 +331,10 @@ static void mye_lane_settle_run(struct mye_lane *lane,
 	mutex_unlock(&lane->lock);
 }
 
-/* What DEL left to the claimer; mye_del_nested() may wait for it. */
+/*
+ * What DEL left to the claimer; mye_del_nested() may wait for it.
+ * Model: settle in links.pml.
+ */
 static void mye_lane_end_orphans(struct mye_instance *inst,
 				 struct list_head *orphans)
 {

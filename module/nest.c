@@ -31,6 +31,7 @@ static const unsigned int mye_path_limits[MYE_MAX_NESTS + 1] = {
  * poll() can go down: until the watch is off the wait queues, and then as long as
  * a claimer may have pinned the file before it died.  Such a claimer has stored
  * CLAIMED, with a barrier (A), before it saw the watch alive.
+ * Model: nest_live in links.pml.
  */
 static bool mye_nest_live(const struct mye_nest *nest)
 {
@@ -42,6 +43,7 @@ static bool mye_nest_live(const struct mye_nest *nest)
 /*
  * Links in the longest chain below @inst; more than MYE_MAX_NESTS if @outer is
  * in one.  Chains are never longer than that, so neither is the recursion.
+ * Model: nest_below in links.pml.
  */
 static int mye_nest_below(struct mye_instance *inst,
 			  const struct mye_instance *outer)
@@ -64,7 +66,7 @@ static int mye_nest_below(struct mye_instance *inst,
 	return depth;
 }
 
-/* Links in the longest chain above @inst. */
+/* Links in the longest chain above @inst.  Model: nest_above in links.pml. */
 static int mye_nest_above(struct mye_instance *inst)
 {
 	struct mye_nest *nest;
@@ -210,6 +212,7 @@ static int mye_nest_link_locked(struct mye_nest *nest)
  * @child: the instance behind its file
  *
  * Returns 0, -ENOMEM, -ELOOP, or -EINVAL: too many paths.
+ * Model: add in links.pml.
  */
 int mye_nest_link(struct mye_watch *w, struct mye_instance *child)
 {
@@ -231,7 +234,10 @@ int mye_nest_link(struct mye_watch *w, struct mye_instance *child)
 	return err;
 }
 
-/* A removed watch that nobody has claimed.  Process context. */
+/*
+ * A removed watch that nobody has claimed.  Process context.
+ * Model: nest_unlink in links.pml.
+ */
 void mye_nest_unlink(struct mye_watch *w)
 {
 	struct mye_nest *nest = w->nest;
