@@ -62,7 +62,7 @@ static int mye_add_start(struct mye_watch *w, struct mye_instance *child,
 /*
  * The claim of ADD is over, and whoever wants to make the same watch need not
  * wait any longer.
- * Model: adder in wait.pml.  Model: adder in table.pml.
+ * Model: adder in callers.pml.  Model: adder in table.pml.
  */
 static void mye_add_done(struct mye_watch *w, bool ready)
 {
@@ -83,7 +83,7 @@ static void mye_add_done(struct mye_watch *w, bool ready)
 /*
  * What is ready is marked before anybody can know of the watch: he must not be
  * told that nothing is.
- * Model: adder in wait.pml.  Model: adder in removal.pml.
+ * Model: adder in callers.pml.  Model: adder in removal.pml.
  */
 static int mye_add_watch(struct mye_watch *w)
 {
@@ -202,7 +202,7 @@ static int mye_mod_set(struct mye_watch *w, const struct epoll_event *event,
 	return err;
 }
 
-/* Model: modifier in wait.pml. */
+/* Model: modifier in callers.pml. */
 static int mye_mod_watch(struct mye_watch *w, const struct epoll_event *event)
 {
 	poll_table pt;

@@ -350,7 +350,7 @@ int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
 
 /*
  * Is there a ready watch on this lane?  Those before it that are not leave.
- * Model: poll_lane in wait.pml.
+ * Model: poll_lane in callers.pml.
  */
 static bool mye_poll_lane(struct mye_instance *inst, struct mye_lane *lane,
 			  struct llist_head *late)
@@ -394,7 +394,7 @@ static bool mye_poll_lanes(struct mye_instance *inst)
  * not wait for events, it waits for claims that may come back.  If it has to go
  * without an answer, being killed or kept busy by wake-ups without an event, it
  * says yes: a wait that asks for another instance must not drop it.
- * Model: poller in wait.pml.
+ * Model: poller in callers.pml.
  */
 __poll_t mye_poll(struct file *file, struct poll_table_struct *pt)
 {
