@@ -312,6 +312,7 @@ inline lane_cut(l)
 	assert(mem[STATE(w)] == QUEUED);
 	gfifo[l] = gfifo[l] & ~BIT(w);
 	claims = claims | BIT(w);
+	HELD(w);
 	CHANGE(l);
 	STORE(STATE(w), CLAIMED);
 	if
@@ -373,6 +374,7 @@ inline settle_drop(w)
 		if
 		:: hit ->
 			mem[STATE(w)] = IDLE;
+			HELD_NO_MORE(w);
 			claims = claims & ~BIT(w);
 #ifdef LOOK
 			taken[w] = false;
@@ -414,6 +416,7 @@ inline settle_one(l, w)
 				MB;
 				again = mem[STATE(w)] & AGAIN;
 				mem[STATE(w)] = QUEUED;
+				HELD_NO_MORE(w);
 				claims = claims & ~BIT(w);
 				gfifo[l] = gfifo[l] | BIT(w);
 				requeued++;

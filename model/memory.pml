@@ -140,15 +140,38 @@ byte due, instant;
 byte pending[2];	/* callbacks that have decided and not returned */
 bool taken[2];		/* an edge is claimed */
 #define DUE_CLEAR(w)	due = due & ~BIT(w); pending[w] = 0; \
-			if :: due == 0 -> instant = 255 :: else fi
+			if :: due == 0 -> instant = 255 :: else fi; EXCUSE
 #define CALL_BEGINS	atomic { \
 	if :: due == 0 -> instant = instant | BIT(id) \
-	   :: else -> instant = instant & ~BIT(id) fi }
+	   :: else -> instant = instant & ~BIT(id) fi; \
+	EXCUSE_BEGINS }
 #define CALL_EMPTY	assert(instant & BIT(id))
 #else
 #define DUE_CLEAR(w)	skip
 #define CALL_BEGINS	skip
 #define CALL_EMPTY	skip
+#endif
+
+#ifdef EXCUSES
+/*
+ * Who may leave for other reasons than that nothing is ready must have had an
+ * instant in which each watch that was due was in the hands of others.
+ */
+byte excused;		/* who has had one */
+byte holder[2];		/* who has claimed it, and 1; 0: nobody */
+#define WITHOUT(w)	((due & BIT(w)) == 0 -> 0 : \
+			 (holder[w] -> BIT(holder[w] - 1) : 255))
+#define EXCUSE		excused = excused | (255 & ~(WITHOUT(0) | WITHOUT(1)))
+#define EXCUSE_BEGINS	excused = excused & ~BIT(id); EXCUSE
+#define HELD(w)		holder[w] = id + 1; EXCUSE
+#define HELD_NO_MORE(w)	holder[w] = 0
+#define CALL_LEFT	assert(excused & BIT(id))
+#else
+#define EXCUSE		skip
+#define EXCUSE_BEGINS	skip
+#define HELD(w)		skip
+#define HELD_NO_MORE(w)	skip
+#define CALL_LEFT	skip
 #endif
 
 #ifdef WEAK

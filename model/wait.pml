@@ -23,23 +23,9 @@
 #define PASS_LOCALS	bool got, expired, slept, signalled, in_time, woken, mask; \
 	byte wseq, v
 
-/*
- * A file becomes ready and wakes its wait queue: mye_watch_wake(),
- * mye_watch_event().  The data is stored under the lock of the queue.
- */
-inline write_file()
+/* mye_watch_wake(), mye_watch_event(), under the lock of the file's wait queue */
+inline watch_wake()
 {
-#ifndef TWO_QUEUES
-	acquire(FLK(w));
-#endif
-	atomic {
-		if
-		:: KIND(w) == EDGE -> gdata[w]++
-		:: else -> gdata[w] = 1
-		fi;
-		hits[w]++;
-		STORE(DATA(w), gdata[w])
-	}
 #ifndef M_NO_A_CALLBACK
 	MB;	/* (A), (B): mye_watch_wake() */
 #endif
@@ -84,6 +70,26 @@ inline write_file()
 #endif
 		hit = false
 	}
+}
+
+/*
+ * A file becomes ready and wakes its wait queue.  The data is stored under the
+ * lock of the queue: mye_watch_wake()
+ */
+inline write_file()
+{
+#ifndef TWO_QUEUES
+	acquire(FLK(w));
+#endif
+	atomic {
+		if
+		:: KIND(w) == EDGE -> gdata[w]++
+		:: else -> gdata[w] = 1
+		fi;
+		hits[w]++;
+		STORE(DATA(w), gdata[w])
+	}
+	watch_wake()
 }
 
 proctype producer(byte id, file, writes)
@@ -318,6 +324,7 @@ inline await_event()
  */
 inline await_settle()
 {
+	assert(!(kind & TIMED));	/* the time is up, and stays so */
 	do
 	:: sight == BUSY && !signalled ->
 		/* prepare_to_wait_exclusive() */
@@ -371,7 +378,16 @@ inline wake_left()
 #endif
 }
 
-/* mye_wait_more(): goes on, or sets sight to NONE */
+/* mye_wait_last(): a timeout that has run out has had its time */
+#if defined(M_BUSY_ENDS)
+#define ENDS_ON_BUSY	true
+#elif defined(M_BUSY_WAITS)
+#define ENDS_ON_BUSY	false
+#else
+#define ENDS_ON_BUSY	(kind & TIMED)
+#endif
+
+/* mye_wait_more(), mye_wait_last(): goes on, or sets sight to NONE */
 inline wait_more()
 {
 	if
@@ -381,7 +397,13 @@ inline wait_more()
 		if
 		:: sight == EMPTY -> sight = NONE; CALL_EMPTY
 		:: sight == READY
-		:: sight == BUSY ->
+		:: sight == BUSY && ENDS_ON_BUSY ->
+			sight = NONE;
+			if
+			:: kind & TIMED -> CALL_LEFT
+			:: else -> CALL_EMPTY
+			fi
+		:: sight == BUSY && !ENDS_ON_BUSY ->
 #ifndef M_BUSY_SPINS
 			slept = true;
 			await_settle();
@@ -392,7 +414,7 @@ inline wait_more()
 #endif
 		fi
 #else
-		/* With one lane and no claims in flight a look is this. */
+		/* With one lane, and a timeout that has run out, a look is this. */
 		lanes_ready();
 		if
 		:: r
@@ -513,6 +535,10 @@ active proctype judge()
 #else
 #define DUE_AT_FIRST(w)	skip
 #endif
+/* By somebody who sleeps in poll() of the file; level-triggered */
+#define CLAIMED_FOR_EVER(w) \
+	mem[STATE(w)] = CLAIMED; mem[CLAIMS(0)] = 1; gclaims[0] = 1; \
+	holder[w] = NID + 1; DUE_AT_FIRST(w)
 #define QUEUED_AT_FIRST(w, l) \
 	gdata[w] = 1; mem[DATA(w)] = 1; hits[w] = 1; \
 	mem[STATE(w)] = QUEUED; mem[LANE(w)] = l; \
