@@ -45,6 +45,9 @@ proctype poller(byte id, kind)
 	MB;	/* (B), poll() */
 #endif
 repeat:
+#ifdef VAIN
+	VAIN_BEGINS;
+#endif
 	CALL_BEGINS;
 	do
 	::
@@ -70,6 +73,20 @@ repeat:
 			if
 			:: sight == EMPTY -> break
 			:: sight == BUSY -> slept = true; await_settle()
+#ifdef VAIN
+			:: sight == READY ->
+				vain++;
+				if
+#ifndef M_NO_VAIN_MAX
+				:: vain == VAIN ->
+#ifndef M_POLL_VAIN_NO
+					got = true;
+#endif
+					break
+#endif
+				:: else
+				fi
+#endif
 			:: else
 			fi
 		fi
@@ -82,7 +99,12 @@ repeat:
 #ifndef OUTER
 	:: got
 #endif
+#ifdef VAIN
+	:: !got && (kind & ONCE) -> CALL_EMPTY
+	:: !got && !(kind & ONCE) ->
+#else
 	:: else ->
+#endif
 		if
 		:: got -> got = false
 		:: else -> CALL_EMPTY

@@ -18,10 +18,31 @@
 #define ZERO	8	/* timeout 0 */
 #define FATAL	16	/* that signal is fatal */
 #define GROWER	32	/* its first pass opens lanes */
+#define ONCE	128	/* a poll() that does not sleep when there is nothing */
 #define EARLY	64	/* what is there may have come after its first look */
 
 #define PASS_LOCALS	bool got, expired, slept, signalled, in_time, woken, mask; \
-	byte wseq, v
+	byte wseq, v VAIN_LOCALS
+
+/* VAIN: after how many passes in vain a call ends whose time is up */
+#ifdef VAIN
+#define VAIN_LOCALS	; bool vainly; byte vain
+#define VAIN_BEGINS	vainly = false; vain = 0
+#define VAIN_PASS	vainly = claims && !got && !faulted;
+#define VAIN_ENDS	assert(got || expired || signalled);
+#if defined(M_NO_VAIN_MAX)
+#define VAIN_COUNTS	false
+#elif defined(M_VAIN_ANY)
+#define VAIN_COUNTS	vainly
+#else
+#define VAIN_COUNTS	(vainly && expired)
+#endif
+#else
+#define VAIN_LOCALS
+#define VAIN_BEGINS	skip	/* in an atomic step */
+#define VAIN_PASS
+#define VAIN_ENDS
+#endif
 
 /* mye_watch_wake(), mye_watch_event(), under the lock of the file's wait queue */
 inline watch_wake()
@@ -102,6 +123,38 @@ proctype producer(byte id, file, writes)
 	od;
 	atomic { MB -> live-- }
 }
+
+#ifdef VAIN
+/* The same file also wakes its queue without an event: mye_watch_wake() */
+proctype crier(byte id, file, cries, writes)
+{
+	LOCALS;
+
+	w = file;
+	do
+	:: cries -> acquire(FLK(w)); hits[w]++; watch_wake(); cries--
+	:: writes -> write_file(); writes--
+	:: else -> break
+	od;
+	atomic { MB -> live-- }
+}
+
+/*
+ * It does so whenever that was found out, as long as somebody is there who can:
+ * mye_watch_wake()
+ */
+proctype howler(byte id, file)
+{
+	LOCALS;
+
+	w = file;
+	do
+	:: live > 1 && mem[STATE(w)] == IDLE -> acquire(FLK(w)); watch_wake()
+	:: live == 1 -> break
+	od;
+	atomic { MB -> live-- }
+}
+#endif
 
 /* mye_ask(): v */
 inline ask_file()
@@ -223,11 +276,30 @@ inline pass()
 #else
 	pass_lane(0);
 #endif
+	VAIN_PASS
 	signalled = signalled || faulted;	/* -EFAULT: the call ends */
 	/* mye_lane_settle_each(): only claims that were not counted matter */
 	faulted = faulted && (back & ~counted);
 	settle()
 }
+
+#ifdef VAIN
+/* mye_wait_long(): after a pass that asked files which had nothing */
+inline count_vain()
+{
+	atomic {
+		if
+		:: VAIN_COUNTS -> vain++
+		:: else
+		fi;
+		if
+		:: VAIN_COUNTS && vain == VAIN -> sight = NONE; CALL_LEFT
+		:: else
+		fi;
+		vainly = false
+	}
+}
+#endif
 
 /* mye_enqueue() */
 inline enqueue()
@@ -444,7 +516,8 @@ inline wait()
 	atomic {
 		got = false; slept = false; signalled = false;
 		expired = (kind & ZERO) != 0;
-		sight = READY
+		sight = READY;
+		VAIN_BEGINS
 	}
 	CALL_BEGINS;
 #ifndef NO_ZERO
@@ -472,10 +545,20 @@ inline wait()
 		r = 0;
 		if
 		:: got || sight == NONE || (signalled && (kind & FAULTY)) -> sight = NONE
-		:: else -> wait_more()
+		:: else ->
+#ifdef VAIN
+			count_vain();
+			if
+			:: sight == NONE
+			:: else -> wait_more()
+			fi
+#else
+			wait_more()
+#endif
 		fi
 	:: else -> break
 	od;
+	VAIN_ENDS
 	if
 	:: slept -> wake_left()
 	:: else

@@ -325,7 +325,7 @@ void mye_wake_left(struct mye_instance *inst)
 	mye_wake_settled(inst);
 }
 
-/* Passes and sleeps.  Model: wait in wait.pml. */
+/* Passes and sleeps.  Model: wait in wait.pml.  Model: count_vain in wait.pml. */
 static noinline int mye_wait_long(struct mye_instance *inst,
 				  struct epoll_event __user *events, int max,
 				  struct mye_deadline *deadline)
