@@ -9,8 +9,8 @@
  */
 #define DATA(p)		(p)	/* events that this waker has made */
 #define PWQ		2	/* is anybody on mye_instance.pwq? */
-#define DUE		3	/* mye_instance.poll_due without MYE_POLL_URING */
-#define URING		4	/* that bit of it */
+#define DUE		3	/* mye_instance.poll_due, its count of wake-ups */
+#define URING		4	/* and of those by an io_uring */
 #define PWQLK		5	/* mye_instance.pwq.lock */
 #define BIT(n)		(1 << (n))
 
@@ -38,10 +38,12 @@ byte live;		/* processes that have not ended */
 byte sleepers;		/* of these, who sleeps on pwq */
 byte seen[4], seen_1[4];	/* events of waker 0, of waker 1, when it looked last */
 #ifdef RING
-bool ring_due;		/* a wake-up by an io_uring is counted */
-#define RING_COUNTED	ring_due = ring_due || kind
-#define RING_WALK	mine = ring_due
-#define RING_WALKED	assert(ring || !mine); ring_due = ring_due && !mine
+byte asked;		/* wake-ups by an io_uring that are counted */
+byte told;		/* of these, passed on as such */
+#define RING_COUNTED	asked = asked + kind
+#define RING_WALK	mine = asked - told
+#define RING_WALKED	assert(ring || !mine); \
+			told = told + (ring -> (all -> mine : 1) : 0)
 #else
 #define RING_COUNTED	skip
 #define RING_WALK	skip
@@ -87,15 +89,11 @@ inline pollers_walk(all)
 	atomic {
 		USE_I;
 		due = mem[DUE];
+		ring = mem[URING];
 		walkers++;
 		assert(walkers == 1);
-		RING_WALK;
-		ring = false
+		RING_WALK
 	}
-	if
-	:: mem[URING] -> atomic { mem[URING] = 0; ring = true }
-	:: else
-	fi;
 #ifndef M_WALK_NO_LOCK
 	atomic { USE_I; mem[PWQLK] == 0 -> mem[PWQLK] = 1; on = pwq };
 #else
@@ -106,7 +104,8 @@ inline pollers_walk(all)
 	atomic { USE_I; on = 0; mem[PWQLK] = 0; RING_WALKED; walkers-- };
 	atomic {
 		USE_I;
-		ring = false;
+		mem[URING] = mem[URING] - (all -> ring : ring > 0);
+		ring = 0;
 #ifdef M_DUE_AFTER
 		due = mem[DUE];
 #endif
@@ -125,10 +124,9 @@ inline wake_pollers()
 	if
 	:: mem[PWQ] == 0
 	:: else ->
-		if
-		:: kind -> atomic { MB -> mem[URING] = 1 }
-		:: else
-		fi;
+#ifdef M_RING_APART
+		atomic { MB -> mem[URING] = mem[URING] + kind };
+#endif
 #ifdef M_DUE_PLAIN
 		/* a load, then a store */
 		due = mem[DUE];
@@ -137,7 +135,14 @@ inline wake_pollers()
 #ifdef M_DUE_RELAXED
 		atomic { due = mem[DUE]; mem[DUE] = due + 1 };
 #else
-		atomic { MB -> due = mem[DUE]; mem[DUE] = due + 1; RING_COUNTED };
+		atomic {
+			MB -> due = mem[DUE];
+			mem[DUE] = due + 1;
+#ifndef M_RING_APART
+			mem[URING] = mem[URING] + kind;
+#endif
+			RING_COUNTED
+		};
 #endif
 #endif
 		if
@@ -182,8 +187,7 @@ inline wake_pollers()
  */
 proctype waker(byte id, n; bool kind)
 {
-	byte due, rounds, on;
-	bool ring, mine;
+	byte due, rounds, on, ring, mine;
 
 	do
 	:: n ->
@@ -201,8 +205,7 @@ proctype waker(byte id, n; bool kind)
 /* mye_pollers_work() */
 active proctype worker()
 {
-	byte due, on;
-	bool ring, mine;
+	byte due, on, ring, mine;
 end:
 	do
 	:: atomic { work -> work = false };
@@ -270,6 +273,9 @@ active proctype judge()
 	assert(live == sleepers);
 	lost = OVER(2) || OVER(3);
 	assert(!lost);
+#ifdef RING
+	assert(told == asked);
+#endif
 	assert(live || !refs)
 }
 

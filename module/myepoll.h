@@ -303,8 +303,8 @@ struct wakeup_source;
  * @settled: callers that wait for a settle because they may not wait for
  *	events, or for an ADD of the same watch
  * @again: watches that are CLAIMED and AGAIN
- * @poll_due: wake-ups of @pwq that are due; whoever raises it from 0 walks until
- *	it is 0 again
+ * @poll_due: wake-ups of @pwq that are due (wait.c: MYE_POLL_DUE); whoever raises
+ *	it from 0 walks until it is 0 again
  * @poll_work: the worker that takes over from him
  * @watched: another instance watches this one; rises under mye_nest_lock
  * @show_lock: one reader of fdinfo at a time, or a thousand could leave a
@@ -328,7 +328,7 @@ struct mye_instance {
 	struct wait_queue_head pwq;
 	struct wait_queue_head settled;
 	atomic_t again;
-	atomic_t poll_due;
+	atomic64_t poll_due;
 	bool watched;
 
 	struct mutex grow_lock;		/* more, pm, busy, watch.ws */

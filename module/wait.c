@@ -13,8 +13,13 @@
 
 #define MYE_MAX_SLACK	(100 * NSEC_PER_MSEC)
 
-/* In mye_instance.poll_due: a wake-up that is due came from an io_uring */
-#define MYE_POLL_URING	BIT(30)
+/*
+ * In mye_instance.poll_due: a wake-up is due; above the count of those, how many of
+ * them came from an io_uring.  One word, or a walk for another wake-up could take
+ * the mark of one that is not yet counted, and find nobody to pass it on to.
+ */
+#define MYE_POLL_DUE	((s64)1)
+#define MYE_POLL_URING	((s64)BIT_ULL(32))
 
 /* Walks over who polls before a worker takes over */
 #define MYE_POLL_ROUNDS	16
@@ -73,20 +78,20 @@ static void mye_pollers_lock(struct mye_instance *inst)
 static bool mye_pollers_walk(struct mye_instance *inst, bool all)
 {
 	/* Whose wake-up is in the count finds his event seen by this walk. */
-	int due = atomic_read_acquire(&inst->poll_due);
+	s64 due = atomic64_read_acquire(&inst->poll_due);
+	s64 served = MYE_POLL_DUE;
 	__poll_t key = EPOLLIN;
 
 	/* Who waits for us to walk must not wait for us to be scheduled. */
 	lockdep_assert_irqs_disabled();
-	if (unlikely(due & MYE_POLL_URING)) {
-		atomic_andnot(MYE_POLL_URING, &inst->poll_due);
-		due &= ~MYE_POLL_URING;
+	if (unlikely(due >= MYE_POLL_URING)) {
+		served += MYE_POLL_URING;
 		key |= EPOLL_URING_WAKE;
 	}
 	mye_pollers_lock(inst);
 	__wake_up_locked_key(&inst->pwq, TASK_NORMAL, poll_to_key(key));
 	spin_unlock(&inst->pwq.lock);
-	return atomic_sub_return(all ? due : 1, &inst->poll_due) & ~MYE_POLL_URING;
+	return atomic64_sub_return(all ? due : served, &inst->poll_due);
 }
 
 /*
@@ -108,11 +113,11 @@ void mye_pollers_work(struct work_struct *work)
 	mye_instance_put(inst);
 }
 
-static void mye_wake_pollers_irqoff(struct mye_instance *inst)
+static void mye_wake_pollers_irqoff(struct mye_instance *inst, s64 due)
 {
 	unsigned int rounds = 0;
 
-	if (atomic_fetch_inc(&inst->poll_due) & ~MYE_POLL_URING)
+	if (atomic64_fetch_add(due, &inst->poll_due))
 		return;
 	while (mye_pollers_walk(inst, false)) {
 		if (++rounds < MYE_POLL_ROUNDS)
@@ -141,10 +146,8 @@ void mye_wake_pollers(struct mye_instance *inst, __poll_t key)
 	/* After the caller's barrier */
 	if (!waitqueue_active(&inst->pwq))
 		return;
-	if (key)
-		atomic_or(MYE_POLL_URING, &inst->poll_due);
 	local_irq_save(irq);
-	mye_wake_pollers_irqoff(inst);
+	mye_wake_pollers_irqoff(inst, MYE_POLL_DUE + (key ? MYE_POLL_URING : 0));
 	local_irq_restore(irq);
 }
 
