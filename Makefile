@@ -119,7 +119,7 @@ check-tree: setup
 model: setup
 	$(Q)model/run
 
-check-debug: selftests
+check-debug: selftests lib-tests
 	$(Q)scripts/setup --debug
 	$(Q)scripts/check-debug $(TESTS)
 
