@@ -60,7 +60,7 @@ static int ctl_by_number(const struct backend *be, int ep, int op, int fd,
 }
 
 /* A third of the files is left alone, one is deleted, one is closed. */
-TEST_F_TIMEOUT(table, files_behind_one_number_are_told_apart, 120)
+TEST_F_TIMEOUT(table, files_behind_one_number_are_told_apart, 300)
 {
 	struct epoll_event *ev = calloc(NR_FILES, sizeof(*ev));
 	char *seen = calloc(NR_FILES, 1);
