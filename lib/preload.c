@@ -142,7 +142,7 @@ static long carry_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	return raw_syscall4(SYS_epoll_ctl, epfd, op, fd, (long)event);
 }
 
-/* @number: SYS_epoll_wait, which ignores the last two, or SYS_epoll_pwait */
+/* @number: RAW_EPOLL_WAIT, without a mask, or SYS_epoll_pwait */
 static long carry_pwait(long number, int epfd, struct epoll_event *events,
 			int maxevents, int timeout, const sigset_t *mask,
 			size_t sigsetsize)
@@ -200,7 +200,7 @@ PRELOAD_API int epoll_wait(int epfd, struct epoll_event *events, int maxevents,
 			   int timeout)
 {
 	int type = cancel_begin();
-	long ret = carry_pwait(SYS_epoll_wait, epfd, events, maxevents, timeout,
+	long ret = carry_pwait(RAW_EPOLL_WAIT, epfd, events, maxevents, timeout,
 			       NULL, 0);
 
 	cancel_end(type);
@@ -230,22 +230,27 @@ PRELOAD_API int epoll_pwait2(int epfd, struct epoll_event *events, int maxevents
 }
 
 /*
- * The calls that syscall(2) hands over, in preload_syscall.S.  It is no
- * cancellation point.  io_uring's EPOLL_CTL takes native instances only: a
- * program that learns here that there is no io_uring calls epoll_ctl() instead.
+ * The calls that syscall(2) hands over, in preload_syscall.S; arm64 lacks two of
+ * them.  It is no cancellation point.  io_uring's EPOLL_CTL takes native instances
+ * only: a program that learns here that there is no io_uring calls epoll_ctl()
+ * instead.
  */
 long preload_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	switch ((int)number) {
+#ifdef SYS_epoll_create
 	case SYS_epoll_create:
 		return answer(carry_create_size(a));
+#endif
 	case SYS_epoll_create1:
 		return answer(carry_create(a));
 	case SYS_epoll_ctl:
 		return answer(carry_ctl(a, b, c, (void *)d));
+#ifdef SYS_epoll_wait
 	case SYS_epoll_wait:
 		return answer(carry_pwait(SYS_epoll_wait, a, (void *)b, c, d,
 					  NULL, 0));
+#endif
 	case SYS_epoll_pwait:
 		return answer(carry_pwait(SYS_epoll_pwait, a, (void *)b, c, d,
 					  (void *)e, f));

@@ -9,57 +9,17 @@
  *
  * The arguments of syscall() are where a function of seven arguments has its own,
  * so handing over is a jump.  The kernel looks at 32 bits of the number.
+ *
+ * Each architecture has its own, as in raw.h.
  */
 #include <asm/unistd.h>
-#ifdef __CET__
-#include <cet.h>
-#else
-#define _CET_ENDBR
-#endif
 
 #define MAX_ERRNO 4095
 
-	.text
-	.globl	syscall
-	.type	syscall, @function
-	.p2align 4
-syscall:
-	.cfi_startproc
-	_CET_ENDBR
-	cmpl	$__NR_epoll_wait, %edi
-	jb	.Llower
-	je	preload_syscall
-	cmpl	$__NR_epoll_ctl, %edi
-	je	preload_syscall
-	cmpl	$__NR_epoll_pwait, %edi
-	je	preload_syscall
-	cmpl	$__NR_epoll_create1, %edi
-	je	preload_syscall
-	cmpl	$__NR_epoll_pwait2, %edi
-	je	preload_syscall
-	cmpl	$__NR_io_uring_setup, %edi
-	je	preload_syscall
-.Lkernel:
-	movq	%rdi, %rax
-	movq	%rsi, %rdi
-	movq	%rdx, %rsi
-	movq	%rcx, %rdx
-	movq	%r8, %r10
-	movq	%r9, %r8
-	movq	8(%rsp), %r9
-	syscall
-	cmpq	$-MAX_ERRNO, %rax
-	jae	.Lfailed
-	ret
-.Llower:
-	/* Of the lower numbers only this one is epoll's. */
-	cmpl	$__NR_epoll_create, %edi
-	jne	.Lkernel
-	jmp	preload_syscall
-.Lfailed:
-	movq	%rax, %rdi
-	jmp	preload_syscall_failed
-	.cfi_endproc
-	.size	syscall, . - syscall
+#if defined(__x86_64__)
+#include "preload_syscall_x86_64.S"
+#elif defined(__aarch64__)
+#include "preload_syscall_arm64.S"
+#endif
 
 	.section .note.GNU-stack, "", @progbits

@@ -2,54 +2,21 @@
 /*
  * System calls without libc: no lock, no memory, no lazy binding, errno left
  * alone, and no way back into a syscall(2) that the preload library replaces.
- * Each returns what the kernel returned, an error as -errno.
+ * Each returns what the kernel returned, an error as -errno.  RAW_EPOLL_WAIT is
+ * the number for epoll_wait(); the call is given the mask and size of
+ * epoll_pwait() as well, NULL and 0.
  */
 #ifndef MYEPOLL_LIB_RAW_H
 #define MYEPOLL_LIB_RAW_H
 
 #include <sys/syscall.h>
 
-#if !defined(__x86_64__) || !defined(__LP64__)
-#error "the libraries are for 64-bit x86; elsewhere use the ioctls of <linux/myepoll.h>"
+#if defined(__x86_64__) && defined(__LP64__)
+#include "raw_x86_64.h"
+#elif defined(__aarch64__) && defined(__LP64__)
+#include "raw_arm64.h"
+#else
+#error "the libraries are for 64-bit x86 and arm64; elsewhere use the ioctls of <linux/myepoll.h>"
 #endif
-
-static inline long raw_syscall6(long number, long a, long b, long c, long d,
-				long e, long f)
-{
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	register long r9 __asm__("r9") = f;
-	long ret;
-
-	__asm__ volatile("syscall"
-			 : "=a" (ret)
-			 : "0" (number), "D" (a), "S" (b), "d" (c),
-			   "r" (r10), "r" (r8), "r" (r9)
-			 : "rcx", "r11", "memory");
-	return ret;
-}
-
-static inline long raw_syscall4(long number, long a, long b, long c, long d)
-{
-	register long r10 __asm__("r10") = d;
-	long ret;
-
-	__asm__ volatile("syscall"
-			 : "=a" (ret)
-			 : "0" (number), "D" (a), "S" (b), "d" (c), "r" (r10)
-			 : "rcx", "r11", "memory");
-	return ret;
-}
-
-static inline long raw_syscall3(long number, long a, long b, long c)
-{
-	long ret;
-
-	__asm__ volatile("syscall"
-			 : "=a" (ret)
-			 : "0" (number), "D" (a), "S" (b), "d" (c)
-			 : "rcx", "r11", "memory");
-	return ret;
-}
 
 #endif /* MYEPOLL_LIB_RAW_H */
