@@ -12,8 +12,14 @@
 
 #include "command.h"
 
-#define LOADER_NAME	"ld-linux-x86-64.so.2"
-#define LOADER		"/lib64/" LOADER_NAME
+/* Where each architecture's ABI has glibc's dynamic linker */
+#if defined(__x86_64__)
+#define MACHINE		EM_X86_64
+#define LOADER		"/lib64/ld-linux-x86-64.so.2"
+#elif defined(__aarch64__)
+#define MACHINE		EM_AARCH64
+#define LOADER		"/lib/ld-linux-aarch64.so.1"
+#endif
 #define GO_NOTE_NAME	"Go"
 #define MAX_LINE	256	/* of #!, as the kernel reads it */
 #define MAX_NOTES	65536
@@ -52,6 +58,7 @@ static bool is_go_note(int fd, const Elf64_Phdr *segment)
 	return found;
 }
 
+/* Another directory's glibc will do as well. */
 static bool is_glibc_loader(int fd, const Elf64_Phdr *segment)
 {
 	char path[MAX_LINE];
@@ -62,7 +69,7 @@ static bool is_glibc_loader(int fd, const Elf64_Phdr *segment)
 		return false;
 	path[segment->p_filesz - 1] = '\0';
 	name = strrchr(path, '/');
-	return !strcmp(name ? name + 1 : path, LOADER_NAME);
+	return !strcmp(name ? name + 1 : path, strrchr(LOADER, '/') + 1);
 }
 
 /* It has no interpreter, as a static program has none, and preloads all the same. */
@@ -83,7 +90,7 @@ static enum carried elf_carried(int fd)
 	int i;
 
 	if (!read_at(fd, &head, sizeof(head), 0) ||
-	    head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_machine != EM_X86_64)
+	    head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_machine != MACHINE)
 		return CARRIED_OTHER_BITS;
 	for (i = 0; i < head.e_phnum; i++) {
 		if (!read_at(fd, &segment, sizeof(segment),
@@ -163,7 +170,7 @@ const char *carried_reason(enum carried carried)
 	case CARRIED_STATIC:
 		return "is statically linked: nothing is preloaded, it gets native epoll";
 	case CARRIED_OTHER_BITS:
-		return "is no 64-bit x86 program: it gets native epoll";
+		return "is for 32 bits or another processor: it gets native epoll";
 	case CARRIED_OTHER_LIBC:
 		return "is not linked to glibc: the library cannot be loaded into it";
 	case CARRIED_PRIVILEGED:

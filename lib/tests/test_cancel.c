@@ -274,7 +274,7 @@ static void *no_points(void *arg)
 		;
 	self->ret = epoll_create1(EPOLL_CLOEXEC) < 0 ||
 		    epoll_create(1) < 0 || add_ready(self) ||
-		    syscall(SYS_epoll_wait, self->ep, &ev, 1, -1) != 1;
+		    syscall(RAW_EPOLL_WAIT, self->ep, &ev, 1, -1, NULL, 0) != 1;
 	pthread_cleanup_pop(0);
 	pthread_testcancel();
 	return NULL;

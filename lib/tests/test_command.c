@@ -9,7 +9,11 @@
 #include "proc.h"
 
 #define AWAY "/dev/myepoll.away"
+#if defined(__x86_64__)
 #define LOADER "/lib64/ld-linux-x86-64.so.2"
+#elif defined(__aarch64__)
+#define LOADER "/lib/ld-linux-aarch64.so.1"
+#endif
 
 /* A shell command beside this program; "$M" is the command. */
 #define shell(...) \
@@ -110,11 +114,26 @@ TEST_F(command, run_carries_a_program_started_by_the_dynamic_linker)
 	EXPECT_STREQ(OURS "\n", self->text);
 }
 
-TEST_F(command, run_warns_of_other_programs_that_go_past_it)
+TEST_F(command, run_warns_of_a_program_for_32_bits)
 {
+	if (shell("test -e programs/creator-32"))
+		SKIP(return, "no compiler for 32-bit programs of this architecture");
 	EXPECT_EQ(0, shell("$M run programs/creator-32 create"));
-	EXPECT_SAYS("is no 64-bit x86 program");
+	EXPECT_SAYS("is for 32 bits or another processor");
 	EXPECT_SAYS(NATIVE "\n");
+}
+
+/* One whose header names a processor that nobody has: EM_NONE. */
+TEST_F(command, run_refuses_a_program_for_another_processor)
+{
+	EXPECT_EQ(125, shell("f=$(mktemp); cat programs/creator >$f; "
+			     "dd if=/dev/zero of=$f bs=1 seek=18 count=2 conv=notrunc; "
+			     "$M run --require $f; s=$?; rm $f; exit $s"));
+	EXPECT_SAYS("is for 32 bits or another processor");
+}
+
+TEST_F(command, run_warns_of_a_go_program)
+{
 	EXPECT_EQ(0, shell("$M run programs/creator-go create"));
 	EXPECT_SAYS("is a Go program");
 	EXPECT_SAYS(OURS "\n");

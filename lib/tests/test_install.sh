@@ -4,7 +4,8 @@
 # uninstall left.
 here=$(cd "$(dirname "$0")" && pwd)
 usr=$here/stage/usr
-lib=$usr/lib/x86_64-linux-gnu
+# Of one architecture, whichever it is.
+lib=$(echo "$usr"/lib/*-linux-gnu)
 number=0
 
 # check NAME COMMAND...: a test is a command that succeeds

@@ -57,7 +57,7 @@ static inline int call_ctl(int epfd, int op, int fd, struct epoll_event *event)
 static inline int call_wait(int epfd, struct epoll_event *events, int maxevents,
 			    int timeout)
 {
-	return (syscall)(SYS_epoll_wait, epfd, events, maxevents, timeout);
+	return (syscall)(RAW_EPOLL_WAIT, epfd, events, maxevents, timeout, NULL, 0);
 }
 
 static inline int call_pwait(int epfd, struct epoll_event *events,
