@@ -46,6 +46,10 @@ CLANG = ("CONFIG_CC_IS_GCC=", "CONFIG_GCC_VERSION=0", "CONFIG_CC_IS_CLANG=y",
          "CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y",
          "CONFIG_CC_IMPLICIT_FALLTHROUGH=-Wimplicit-fallthrough")
 
+# What a cross compiler takes to build the libraries and their tests, beside the C
+# compiler and libc.
+CROSS = ("diffutils", "pkg-config")
+
 
 def compiler(kern):
     """The compiler these headers were made for, if they name one."""
@@ -68,7 +72,9 @@ def toolbox_of(kern):
     if kern.arch.cross:
         triplet = kern.arch.cross.rstrip("-")
         return toolbox.root(kern.suite or packages.own_suite(),
-                            (f"{name}-{triplet}", f"libc6-dev-{kern.arch.name}-cross"))
+                            (f"{name.replace('gcc', 'g++')}-{triplet}",
+                             f"{name}-{triplet}",
+                             f"libc6-dev-{kern.arch.name}-cross", *CROSS))
     return toolbox.root(kern.suite, (name,)) if kern.suite else None
 
 
@@ -76,6 +82,14 @@ def inside(kern, visible, args):
     """The command that runs args where the tools are; it sees these directories."""
     tools = toolbox_of(kern)
     return toolbox.inside(tools, visible, args) if tools else args
+
+
+def libraries(kern):
+    """The directories of the shared libraries that a cross compiler links to."""
+    if not kern.arch.cross:
+        return []
+    triplet = kern.arch.cross.rstrip("-")
+    return [str(toolbox_of(kern) / f"usr/{triplet}/lib")]
 
 
 def make_args(kern, directory, extra=()):

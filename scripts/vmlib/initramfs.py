@@ -23,10 +23,11 @@ ETC = {
 }
 
 
-# Directories that are searched for libraries first; what comes from there goes
-# where the guest's dynamic linker looks.
+# Directories that are searched for libraries first, and the only ones for another
+# architecture; what comes from there goes where the guest's dynamic linker looks.
 library_dirs = []
-GUEST_LIBRARIES = "/usr/lib/x86_64-linux-gnu"
+GUEST_LIBRARIES = {"X86-64": "/usr/lib/x86_64-linux-gnu",
+                   "AArch64": "/usr/lib/aarch64-linux-gnu"}
 
 
 class Cpio:
@@ -101,7 +102,7 @@ class Cpio:
 
 @functools.lru_cache(maxsize=None)
 def _known_libraries():
-    """{(name, class)}: path, from the dynamic linker's own cache."""
+    """{(name, machine)}: path, from the dynamic linker's own cache."""
     known = {}
     listing = common.command(["/sbin/ldconfig", "-p"], "listing shared libraries")
     for line in listing.splitlines():
@@ -110,18 +111,18 @@ def _known_libraries():
             continue
         name, _, path = match.groups()
         if ",x86-64" in line:
-            bits = "ELF64"
+            machine = "X86-64"
         elif ",x32" in line:
             continue
         else:
-            bits = "ELF32"
-        known.setdefault((name, bits), path)
+            machine = "80386"
+        known.setdefault((name, machine), path)
     return known
 
 
 @functools.lru_cache(maxsize=None)
 def _elf_facts(path):
-    """(class, interpreter, needed names, search directories) of an ELF file."""
+    """(machine, interpreter, needed names, search directories) of an ELF file."""
     with open(path, "rb") as file:
         if file.read(4) != b"\x7fELF":
             return None
@@ -129,14 +130,20 @@ def _elf_facts(path):
     text = subprocess.run([readelf, "-W", "-h", "-l", "-d", path],
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           text=True, check=False).stdout
-    bits = re.search(r"Class:\s+(ELF\d+)", text)
+    machine = re.search(r"Machine:.*?(\S+)$", text, re.M)
     interpreter = re.search(r"program interpreter: (\S+)\]", text)
     needed = re.findall(r"\(NEEDED\).*\[(.+)\]", text)
     rpath = re.findall(r"\((?:RPATH|RUNPATH)\).*\[(.+)\]", text)
     dirs = [d.replace("$ORIGIN", os.path.dirname(path))
             for entry in rpath for d in entry.split(":")]
-    return (bits.group(1) if bits else "?",
+    return (machine.group(1) if machine else "?",
             interpreter.group(1) if interpreter else None, needed, dirs)
+
+
+def _own_library(name):
+    """A library's file in one of library_dirs, or None."""
+    return next((f"{d}/{name}" for d in library_dirs if os.path.isfile(f"{d}/{name}")),
+                None)
 
 
 def shared_objects(path):
@@ -148,28 +155,29 @@ def shared_objects(path):
         facts = _elf_facts(current)
         if not facts:
             continue
-        bits, interpreter, needed, dirs = facts
+        machine, interpreter, needed, dirs = facts
         if interpreter:
-            found.setdefault(interpreter, interpreter)
+            own = _own_library(os.path.basename(interpreter))
+            found.setdefault(interpreter, own or interpreter)
         # pthread_cancel() and pthread_exit() load this one by themselves.
-        if "libc.so.6" in needed and ("libgcc_s.so.1", bits) in _known_libraries():
+        if "libc.so.6" in needed and (_own_library("libgcc_s.so.1") or
+                                      ("libgcc_s.so.1", machine) in _known_libraries()):
             needed = needed + ["libgcc_s.so.1"]
         for name in needed:
             places = [f"{d}/{name}" for d in dirs] + \
-                     [_known_libraries().get((name, bits), "")]
+                     [_known_libraries().get((name, machine), "")]
             place = next((p for p in places if os.path.isfile(p)), None)
             if name.startswith("ld-linux"):
                 continue
-            own = next((f"{d}/{name}" for d in library_dirs
-                        if os.path.isfile(f"{d}/{name}")), None)
+            own = _own_library(name)
             if own:
-                place = f"{GUEST_LIBRARIES}/{name}"
+                place = f"{GUEST_LIBRARIES[machine]}/{name}"
                 if place not in found:
                     found[place] = own
                     todo.append(own)
                 continue
             if not place:
-                raise common.VmError(f"{current} needs the {bits} library {name}, "
+                raise common.VmError(f"{current} needs the {machine} library {name}, "
                                      "which is not installed on this host")
             if place not in found:
                 found[place] = place
