@@ -100,15 +100,16 @@ static const struct protocol protocols[] = {
 	{ "memcached", memcached_set, "STORED\r\n", memcached_get, memcached_head,
 	  "\r\nEND\r\n" },
 	{ "redis", redis_set, "+OK\r\n", redis_get, redis_head, "\r\n" },
+	{ }
 };
 
 static const struct protocol *protocol_of(const char *name)
 {
-	size_t i;
+	const struct protocol *p;
 
-	for (i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++)
-		if (!strcmp(name, protocols[i].name))
-			return &protocols[i];
+	for (p = protocols; p->name; p++)
+		if (!strcmp(name, p->name))
+			return p;
 	return NULL;
 }
 
