@@ -209,37 +209,39 @@ struct bpf_hits {
 	long fentry;
 };
 
-static int bpftrace_run(struct bpf_hits *hits)
+static void bpftrace_read(FILE *out, struct bpf_hits *hits)
 {
-	FILE *out = popen("bpftrace -e '" BPF_SCRIPT "' 2>&1", "re");
 	char line[256];
 
-	if (!out)
-		return -1;
 	while (fgets(line, sizeof(line), out)) {
 		if (sscanf(line, "@kprobe: %ld", &hits->kprobe) != 1 &&
 		    sscanf(line, "@fentry: %ld", &hits->fentry) != 1 &&
 		    line[0] != '\n')
 			ksft_print_msg("%s", line);
 	}
-	return pclose(out);
 }
 
 /*
  * Two programs on the function that we trace: one by a kprobe, one by a direct
- * call from its entry.  Files are closed while both come and go.
+ * call from its entry.  Files are closed while both come and go.  bpftrace is
+ * started first: until it is executed it has copies of all descriptors, and a
+ * close by the other thread would not be the last.
  */
 TEST_F_TIMEOUT(hook, bpftrace_on_this_function, 300)
 {
 	struct closer closer = { .be = self->be };
 	struct bpf_hits hits = { 0 };
 	pthread_t thread;
+	FILE *out;
 
 	if (system("bpftrace --version >/dev/null 2>&1"))
 		SKIP(return, "there is no bpftrace");
 	ASSERT_EQ(0, need_debugfs());
+	out = popen("bpftrace -e '" BPF_SCRIPT "' 2>&1", "re");
+	ASSERT_TRUE(out);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, closer_main, &closer));
-	EXPECT_EQ(0, bpftrace_run(&hits));
+	bpftrace_read(out, &hits);
+	EXPECT_EQ(0, pclose(out));
 	atomic_store(&closer.stop, true);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_LT(0, hits.kprobe);
