@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(hook, bpftrace_on_this_function, 300)
 		SKIP(return, "there is no bpftrace");
 	ASSERT_EQ(0, need_debugfs());
 	out = popen("bpftrace -e '" BPF_SCRIPT "' 2>&1", "re");
-	ASSERT_TRUE(out);
+	ASSERT_NE(NULL, out);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, closer_main, &closer));
 	bpftrace_read(out, &hits);
 	EXPECT_EQ(0, pclose(out));
