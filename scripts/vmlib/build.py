@@ -43,7 +43,7 @@ def _link_farm(directory):
 CLANGS = ("clang-16", "clang-19")
 CLANG = ("CONFIG_CC_IS_GCC=", "CONFIG_GCC_VERSION=0", "CONFIG_CC_IS_CLANG=y",
          "CONFIG_CLANG_VERSION=160000", "CONFIG_FTRACE_MCOUNT_USE_CC=",
-         "CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y",
+         "CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT=y",
          "CONFIG_CC_IMPLICIT_FALLTHROUGH=-Wimplicit-fallthrough")
 
 # What a cross compiler takes to build the libraries and their tests, beside the C
