@@ -18,7 +18,8 @@
  * The files, each with one concern:
  *	main.c		init and exit
  *	instance.c	an instance: birth and death
- *	device.c	file operations and ioctl arguments
+ *	device.c	file operations, ioctls that are not called often
+ *	ioctl.c		the others, and all ioctl arguments
  *	ctl.c		ADD, MOD, DEL
  *	table.c		file -> watches, of all instances; removal of a watch
  *	members.c	all watches of one instance, and walks over them
@@ -492,12 +493,18 @@ extern const struct file_operations mye_fops;
 int mye_device_init(void);
 void mye_device_exit(void);
 struct file *mye_instance_file(struct mye_instance *inst, unsigned int flags);
+int mye_create(const struct myepoll_create *create);
+int mye_probe(void __user *arg, size_t usize);
+int mye_params(struct mye_instance *inst, unsigned int cmd, void __user *arg);
 
 /* The instance behind a file, or NULL if the file is no instance. */
 static inline struct mye_instance *mye_instance_of(struct file *file)
 {
 	return file->f_op == &mye_fops ? file->private_data : NULL;
 }
+
+/* ioctl.c */
+long mye_ioctl(struct file *file, unsigned int cmd, unsigned long uarg);
 
 /* instance.c */
 extern atomic_t mye_nr_instances;
