@@ -99,7 +99,10 @@ static int mye_give(void __user *to, size_t usize, const void *from,
  */
 int mye_probe(void __user *arg, size_t usize)
 {
-	struct myepoll_probe probe = { .abi_version = MYEPOLL_ABI_VERSION };
+	struct myepoll_probe probe = {
+		.abi_version = MYEPOLL_ABI_VERSION,
+		.features = MYEPOLL_FEATURE_BATCH,
+	};
 
 	if (IS_ENABLED(CONFIG_NET_RX_BUSY_POLL))
 		probe.features |= MYEPOLL_FEATURE_BUSY_POLL;

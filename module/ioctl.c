@@ -10,6 +10,7 @@
 #include "myepoll.h"
 
 #define MYE_MAX_EVENTS	(INT_MAX / sizeof(struct epoll_event))
+#define MYE_MAX_CHANGES	(INT_MAX / sizeof(struct myepoll_change))
 
 /*
  * The structures of the calls that matter are read field by field: for so few
@@ -161,7 +162,7 @@ static int mye_sigmask_set(const struct myepoll_wait *wait)
 	return sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
-static void mye_sigmask_restore(const struct myepoll_wait *wait, int ret)
+static void mye_sigmask_restore(int ret)
 {
 	if (ret == -EINTR)
 		return;
@@ -169,17 +170,24 @@ static void mye_sigmask_restore(const struct myepoll_wait *wait, int ret)
 		sigprocmask(SIG_SETMASK, &current->saved_sigmask, NULL);
 }
 
+static int mye_wait_check(const struct myepoll_wait *wait)
+{
+	if (wait->maxevents <= 0 || wait->maxevents > MYE_MAX_EVENTS)
+		return -EINVAL;
+	if (!access_ok(u64_to_user_ptr(wait->events),
+		       wait->maxevents * sizeof(struct epoll_event)))
+		return -EFAULT;
+	return 0;
+}
+
 static int mye_wait_checked(struct mye_instance *inst,
 			    const struct myepoll_wait *wait,
 			    struct mye_deadline *deadline)
 {
-	struct epoll_event __user *events = u64_to_user_ptr(wait->events);
+	int ret = mye_wait_check(wait);
 
-	if (wait->maxevents <= 0 || wait->maxevents > MYE_MAX_EVENTS)
-		return -EINVAL;
-	if (!access_ok(events, wait->maxevents * sizeof(*events)))
-		return -EFAULT;
-	return mye_wait(inst, events, wait->maxevents, deadline);
+	return ret ?: mye_wait(inst, u64_to_user_ptr(wait->events),
+			       wait->maxevents, deadline);
 }
 
 static noinline int mye_wait_masked(struct mye_instance *inst,
@@ -191,7 +199,7 @@ static noinline int mye_wait_masked(struct mye_instance *inst,
 	if (ret)
 		return ret;
 	ret = mye_wait_checked(inst, wait, deadline);
-	mye_sigmask_restore(wait, ret);
+	mye_sigmask_restore(ret);
 	return ret;
 }
 
@@ -209,11 +217,119 @@ static __always_inline int mye_ioctl_wait(struct mye_instance *inst,
 	return mye_wait_checked(inst, wait, &deadline);
 }
 
+static int mye_batch_get_wait(const struct myepoll_batch *batch,
+			      struct myepoll_wait *wait)
+{
+	void __user *from = u64_to_user_ptr(batch->wait);
+
+	if (batch->waitsize == sizeof(*wait))
+		return mye_get_wait(wait, from);
+	if (batch->waitsize < sizeof(*wait))
+		return -EINVAL;
+	return copy_struct_from_user(wait, sizeof(*wait), from, batch->waitsize);
+}
+
+static int mye_get_change(struct myepoll_change *to,
+			  const struct myepoll_change __user *from)
+{
+	if (!user_read_access_begin(from, sizeof(*from)))
+		return -EFAULT;
+	unsafe_get_user(to->op, &from->op, fault);
+	unsafe_get_user(to->fd, &from->fd, fault);
+	unsafe_get_user(to->events, &from->events, fault);
+	unsafe_get_user(to->reserved, &from->reserved, fault);
+	unsafe_get_user(to->data, &from->data, fault);
+	user_read_access_end();
+	return 0;
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
+static int mye_batch_change(struct file *file,
+			    const struct myepoll_change __user *from)
+{
+	struct myepoll_change change __uninitialized;
+	struct epoll_event event;
+
+	if (mye_get_change(&change, from))
+		return -EFAULT;
+	if (change.reserved)
+		return -EINVAL;
+	event.events = change.events;
+	event.data = change.data;
+	return mye_ctl(file, change.op, change.fd, &event);
+}
+
+/*
+ * In order, up to the first that fails.  How many were made is told before the
+ * wait: after it, events would be lost if that memory were gone by then.
+ */
+static int mye_batch_make(struct file *file, const struct myepoll_batch *batch,
+			  struct myepoll_batch __user *to)
+{
+	const struct myepoll_change __user *from;
+	u32 done = 0;
+	int err = 0;
+
+	from = u64_to_user_ptr(batch->changes);
+	while (!err && done < batch->nr) {
+		err = fatal_signal_pending(current) ? -EINTR :
+		      mye_batch_change(file, from + done);
+		done += !err;
+		cond_resched();
+	}
+	return put_user(done, &to->done) ? -EFAULT : err;
+}
+
+static int mye_batch_wait(struct file *file, const struct myepoll_batch *batch,
+			  struct myepoll_batch __user *to,
+			  const struct myepoll_wait *wait)
+{
+	struct mye_deadline deadline;
+	int ret;
+
+	ret = mye_wait_deadline(wait, &deadline);
+	if (ret)
+		return ret;
+	ret = wait->sigmask ? mye_sigmask_set(wait) : 0;
+	if (ret)
+		return ret;
+	ret = mye_wait_check(wait) ?: mye_batch_make(file, batch, to) ?:
+	      mye_wait(file->private_data, u64_to_user_ptr(wait->events),
+		       wait->maxevents, &deadline);
+	if (wait->sigmask)
+		mye_sigmask_restore(ret);
+	return ret;
+}
+
+static noinline int mye_ioctl_batch(struct file *file,
+				    const struct myepoll_batch *batch,
+				    struct myepoll_batch __user *to)
+{
+	struct myepoll_wait wait __uninitialized;
+	int err;
+
+	/* Whatever happens, nobody is told of changes that were not made. */
+	if (put_user(0, &to->done))
+		return -EFAULT;
+	if (batch->reserved || batch->nr > MYE_MAX_CHANGES)
+		return -EINVAL;
+	if (!access_ok(u64_to_user_ptr(batch->changes),
+		       batch->nr * sizeof(struct myepoll_change)))
+		return -EFAULT;
+	if (!batch->wait)
+		return mye_batch_make(file, batch, to);
+	err = mye_batch_get_wait(batch, &wait);
+	return err ?: mye_batch_wait(file, batch, to, &wait);
+}
+
 /* A call of ours whose structure has the size that another version gave it. */
 union mye_arg {
 	struct myepoll_create create;
 	struct myepoll_ctl ctl;
 	struct myepoll_wait wait;
+	struct myepoll_batch batch;
 };
 
 static int mye_take(union mye_arg *to, size_t ksize, void __user *from,
@@ -250,12 +366,15 @@ static noinline long mye_ioctl_sized(struct file *file, unsigned int cmd,
 	case MYEPOLL_IOC_WAIT & ~IOCSIZE_MASK:
 		err = mye_take(&in, sizeof(in.wait), arg, usize);
 		return err ?: mye_ioctl_wait(file->private_data, &in.wait);
+	case MYEPOLL_IOC_BATCH & ~IOCSIZE_MASK:
+		err = mye_take(&in, sizeof(in.batch), arg, usize);
+		return err ?: mye_ioctl_batch(file, &in.batch, arg);
 	default:
 		return -ENOTTY;
 	}
 }
 
-/* The two that matter come first. */
+/* Those that matter come first. */
 long mye_ioctl(struct file *file, unsigned int cmd, unsigned long uarg)
 {
 	void __user *arg = (void __user *)uarg;
@@ -270,6 +389,10 @@ long mye_ioctl(struct file *file, unsigned int cmd, unsigned long uarg)
 		if (mye_get_ctl(&in.ctl, arg))
 			return -EFAULT;
 		return mye_ioctl_ctl(file, &in.ctl);
+	case MYEPOLL_IOC_BATCH:
+		if (copy_from_user(&in.batch, arg, sizeof(in.batch)))
+			return -EFAULT;
+		return mye_ioctl_batch(file, &in.batch, arg);
 	case MYEPOLL_IOC_SPARAMS:
 	case MYEPOLL_IOC_GPARAMS:
 		return mye_params(file->private_data, cmd, arg);

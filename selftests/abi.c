@@ -100,7 +100,7 @@ TEST_F(abi, unknown_numbers_are_enotty)
 	char arg[256] = "";
 	int nr;
 
-	for (nr = 4; nr < 256; nr++) {
+	for (nr = 5; nr < 256; nr++) {
 		EXPECT_ERR(ENOTTY, ioctl(self->ep, _IO(MYEPOLL_IOC_TYPE, nr),
 					 arg));
 		EXPECT_ERR(ENOTTY, ioctl(self->ep,
@@ -139,6 +139,7 @@ static const struct {
 	{ "CREATE", _IOC_WRITE, MYEPOLL_IOC_TYPE, 1, 8, EINVAL },
 	{ "CTL", _IOC_WRITE, MYEPOLL_IOC_TYPE, 2, 24, EINVAL },
 	{ "WAIT", _IOC_WRITE, MYEPOLL_IOC_TYPE, 3, 48, EINVAL },
+	{ "BATCH", _IOC_READ | _IOC_WRITE, MYEPOLL_IOC_TYPE, 4, 32, EINVAL },
 	{ "SPARAMS", _IOC_WRITE, 0x8A, 1, 8, ENOTTY },
 	{ "GPARAMS", _IOC_READ, 0x8A, 2, 8, ENOTTY },
 };
@@ -195,7 +196,7 @@ TEST_F(abi, larger_structures_of_native_numbers_are_enotty)
 /* ---- growth ---- */
 
 /* The number of a call whose structure is of @size bytes */
-#define SIZED(nr, size) _IOC(_IOC_WRITE, MYEPOLL_IOC_TYPE, nr, size)
+#define SIZED(nr, size) number(nr, calls[nr].dir, size)
 
 static const unsigned int larger[] = { 1, 3, 4, 8, 64, 1000 };
 
@@ -245,6 +246,14 @@ TEST_F(abi, larger_wait_with_zero_tail)
 	struct myepoll_wait wait = { .events = (uintptr_t)&ev, .maxevents = 1 };
 
 	try_larger(_metadata, self->ep, 3, &wait, sizeof(wait));
+}
+
+TEST_F(abi, larger_batch_with_zero_tail)
+{
+	struct myepoll_change change = { .op = EPOLL_CTL_MOD, .fd = self->fd };
+	struct myepoll_batch batch = { .changes = (uintptr_t)&change, .nr = 1 };
+
+	try_larger(_metadata, self->ep, 4, &batch, sizeof(batch));
 }
 
 TEST_F(abi, nonzero_tail_changes_nothing)
@@ -306,10 +315,12 @@ TEST_F(abi, arguments_that_cannot_be_reached_are_efault)
 	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_CREATE, hole));
 	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_CTL, hole));
 	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_WAIT, hole));
+	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_BATCH, hole));
 	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_PROBE, NULL));
 	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_CREATE, NULL));
 	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_CTL, KERNEL_RANGE));
 	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_WAIT, KERNEL_RANGE));
+	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_BATCH, KERNEL_RANGE));
 }
 
 TEST_F(abi, arguments_that_are_read_only_in_part_are_efault)
@@ -337,7 +348,9 @@ TEST_F(abi, probe_tells_version_and_features)
 	EXPECT_EQ(MYEPOLL_ABI_VERSION, (int)probe.abi_version);
 	EXPECT_EQ(0U, probe.reserved);
 	EXPECT_EQ(0U, probe.features & ~(MYEPOLL_FEATURE_BUSY_POLL |
-					 MYEPOLL_FEATURE_WAKEUP));
+					 MYEPOLL_FEATURE_WAKEUP |
+					 MYEPOLL_FEATURE_BATCH));
+	EXPECT_NE(0U, probe.features & MYEPOLL_FEATURE_BATCH);
 }
 
 TEST_F(abi, probe_of_a_created_instance_is_the_same)

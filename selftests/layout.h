@@ -40,6 +40,21 @@ AT(myepoll_wait, sigsetsize, 24);
 AT(myepoll_wait, timeout_sec, 32);
 AT(myepoll_wait, timeout_nsec, 40);
 
+static_assert(sizeof(struct myepoll_change) == 24, "change");
+AT(myepoll_change, op, 0);
+AT(myepoll_change, fd, 4);
+AT(myepoll_change, events, 8);
+AT(myepoll_change, reserved, 12);
+AT(myepoll_change, data, 16);
+
+static_assert(sizeof(struct myepoll_batch) == 32, "batch");
+AT(myepoll_batch, changes, 0);
+AT(myepoll_batch, nr, 8);
+AT(myepoll_batch, done, 12);
+AT(myepoll_batch, wait, 16);
+AT(myepoll_batch, waitsize, 24);
+AT(myepoll_batch, reserved, 28);
+
 static_assert(sizeof(struct myepoll_params) == 8, "params");
 AT(myepoll_params, busy_poll_usecs, 0);
 AT(myepoll_params, busy_poll_budget, 4);
@@ -50,6 +65,7 @@ static_assert(MYEPOLL_IOC_PROBE == 0x8010e700, "PROBE");
 static_assert(MYEPOLL_IOC_CREATE == 0x4008e701, "CREATE");
 static_assert(MYEPOLL_IOC_CTL == 0x4018e702, "CTL");
 static_assert(MYEPOLL_IOC_WAIT == 0x4030e703, "WAIT");
+static_assert(MYEPOLL_IOC_BATCH == 0xc020e704, "BATCH");
 static_assert(MYEPOLL_IOC_SPARAMS == 0x40088a01, "SPARAMS");
 static_assert(MYEPOLL_IOC_GPARAMS == 0x80088a02, "GPARAMS");
 

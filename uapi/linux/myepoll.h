@@ -17,10 +17,11 @@
  *
  * ERRORS
  *	Every call fails with -1 and errno, and a call that fails has changed
- *	nothing.  Errors common to all calls:
+ *	nothing, except for BATCH, which says what it has changed.  Errors common
+ *	to all calls:
  *	EBADF	the descriptor is not open
  *	ENOTTY	the number is not one of those below
- *	EFAULT	the argument structure cannot be read (or, PROBE, written)
+ *	EFAULT	the argument structure cannot be read (PROBE, BATCH: or written)
  *	EINVAL	a reserved field, or a flag bit not named here, is not zero; or
  *		the structure is smaller than in this header
  *	E2BIG	the structure is larger than this kernel knows and the unknown
@@ -55,6 +56,7 @@
 /* Bits of struct myepoll_probe.features */
 #define MYEPOLL_FEATURE_BUSY_POLL	(1ULL << 0)	/* EPIOC[SG]PARAMS work */
 #define MYEPOLL_FEATURE_WAKEUP		(1ULL << 1)	/* EPOLLWAKEUP is honoured */
+#define MYEPOLL_FEATURE_BATCH		(1ULL << 2)	/* MYEPOLL_IOC_BATCH works */
 
 /**
  * struct myepoll_probe - MYEPOLL_IOC_PROBE: what this module can do
@@ -163,6 +165,66 @@ struct myepoll_wait {
 };
 
 /**
+ * struct myepoll_change - one change of a MYEPOLL_IOC_BATCH
+ * @op: in: EPOLL_CTL_ADD, EPOLL_CTL_MOD or EPOLL_CTL_DEL
+ * @fd: in: descriptor of the file to watch
+ * @events: in: EPOLL* bits; not looked at by DEL
+ * @reserved: in: must be 0
+ * @data: in: the user data of struct epoll_event; not looked at by DEL
+ */
+struct myepoll_change {
+	__s32 op;
+	__s32 fd;
+	__u32 events;
+	__u32 reserved;
+	__u64 data;
+};
+
+/**
+ * struct myepoll_batch - MYEPOLL_IOC_BATCH: changes, and a wait, in one call
+ * @changes: in: address of an array of struct myepoll_change
+ * @nr: in: how many it holds; 0 is allowed
+ * @done: out: how many changes were made
+ * @wait: in: 0: do not wait; or the address of a struct myepoll_wait
+ * @waitsize: in: bytes at @wait, sizeof(struct myepoll_wait); not looked at if
+ *	@wait is 0
+ * @reserved: in: must be 0
+ *
+ * Makes the changes in their order, each as MYEPOLL_IOC_CTL does, up to the first
+ * that fails.  If all were made, waits as MYEPOLL_IOC_WAIT does.  Nothing keeps
+ * other threads out between one change and the next.  The time of the wait runs,
+ * and its signal mask is in place, from before the first change.
+ *
+ * Returns the number of events stored; 0 if the time was up first, or without
+ * @wait.  If a change fails, the call fails with its error and does not wait:
+ * those before it stay made, and @done is its index.  If @done is @nr, an error
+ * is that of the wait.  Errors, in the order in which they are looked for:
+ * EINVAL	@reserved is not 0, or @nr is above INT_MAX /
+ *		sizeof(struct myepoll_change)
+ * EFAULT	@changes is not in user space
+ * EINVAL	@waitsize is smaller than in this header
+ * EFAULT	@wait cannot be read
+ * E2BIG	@waitsize is larger than this kernel knows and the unknown part is
+ *		not zero
+ * Then those that MYEPOLL_IOC_WAIT finds before it waits; up to here nothing has
+ * changed, and @done is 0.  Then, for each change:
+ * EINTR	a fatal signal came
+ * EFAULT	it cannot be read
+ * EINVAL	its @reserved is not 0
+ * and those of MYEPOLL_IOC_CTL.  Then:
+ * EFAULT	@done can no longer be written
+ * and what a wait may end with.
+ */
+struct myepoll_batch {
+	__u64 changes;
+	__u32 nr;
+	__u32 done;
+	__u64 wait;
+	__u32 waitsize;
+	__u32 reserved;
+};
+
+/**
  * struct myepoll_params - busy polling of network queues, as struct epoll_params
  * @busy_poll_usecs: how long a wait spins on the network queue, microseconds;
  *	0 (the default) turns it off
@@ -187,6 +249,7 @@ struct myepoll_params {
 #define MYEPOLL_IOC_CREATE	_IOW(MYEPOLL_IOC_TYPE, 0x01, struct myepoll_create)
 #define MYEPOLL_IOC_CTL		_IOW(MYEPOLL_IOC_TYPE, 0x02, struct myepoll_ctl)
 #define MYEPOLL_IOC_WAIT	_IOW(MYEPOLL_IOC_TYPE, 0x03, struct myepoll_wait)
+#define MYEPOLL_IOC_BATCH	_IOWR(MYEPOLL_IOC_TYPE, 0x04, struct myepoll_batch)
 
 /* Native epoll's own numbers: EPIOCSPARAMS and EPIOCGPARAMS */
 #define MYEPOLL_IOC_SPARAMS	_IOW(0x8A, 0x01, struct myepoll_params)
