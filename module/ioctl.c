@@ -47,8 +47,8 @@ fault:
 	return -EFAULT;
 }
 
-static int mye_get_wait(struct myepoll_wait *to,
-			const struct myepoll_wait __user *from)
+static __always_inline int mye_get_wait(struct myepoll_wait *to,
+					const struct myepoll_wait __user *from)
 {
 	if (!user_read_access_begin(from, sizeof(*from)))
 		return -EFAULT;
@@ -170,7 +170,7 @@ static void mye_sigmask_restore(int ret)
 		sigprocmask(SIG_SETMASK, &current->saved_sigmask, NULL);
 }
 
-static int mye_wait_check(const struct myepoll_wait *wait)
+static __always_inline int mye_wait_check(const struct myepoll_wait *wait)
 {
 	if (wait->maxevents <= 0 || wait->maxevents > MYE_MAX_EVENTS)
 		return -EINVAL;
@@ -180,9 +180,9 @@ static int mye_wait_check(const struct myepoll_wait *wait)
 	return 0;
 }
 
-static int mye_wait_checked(struct mye_instance *inst,
-			    const struct myepoll_wait *wait,
-			    struct mye_deadline *deadline)
+static __always_inline int mye_wait_checked(struct mye_instance *inst,
+					    const struct myepoll_wait *wait,
+					    struct mye_deadline *deadline)
 {
 	int ret = mye_wait_check(wait);
 
@@ -217,16 +217,21 @@ static __always_inline int mye_ioctl_wait(struct mye_instance *inst,
 	return mye_wait_checked(inst, wait, &deadline);
 }
 
+/* A structure of the size that another version gave it. */
+static int mye_take(void *to, size_t ksize, const void __user *from, size_t usize)
+{
+	return usize < ksize ? -EINVAL :
+	       copy_struct_from_user(to, ksize, from, usize);
+}
+
 static int mye_batch_get_wait(const struct myepoll_batch *batch,
 			      struct myepoll_wait *wait)
 {
 	void __user *from = u64_to_user_ptr(batch->wait);
 
-	if (batch->waitsize == sizeof(*wait))
+	if (likely(batch->waitsize == sizeof(*wait)))
 		return mye_get_wait(wait, from);
-	if (batch->waitsize < sizeof(*wait))
-		return -EINVAL;
-	return copy_struct_from_user(wait, sizeof(*wait), from, batch->waitsize);
+	return mye_take(wait, sizeof(*wait), from, batch->waitsize);
 }
 
 static int mye_get_change(struct myepoll_change *to,
@@ -324,20 +329,12 @@ static noinline int mye_ioctl_batch(struct file *file,
 	return err ?: mye_batch_wait(file, batch, to, &wait);
 }
 
-/* A call of ours whose structure has the size that another version gave it. */
 union mye_arg {
 	struct myepoll_create create;
 	struct myepoll_ctl ctl;
 	struct myepoll_wait wait;
 	struct myepoll_batch batch;
 };
-
-static int mye_take(union mye_arg *to, size_t ksize, void __user *from,
-		    size_t usize)
-{
-	return usize < ksize ? -EINVAL :
-	       copy_struct_from_user(to, ksize, from, usize);
-}
 
 /* The ioctl number without the size: what a newer header does not change. */
 static unsigned int mye_cmd(unsigned int cmd)

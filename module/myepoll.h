@@ -488,7 +488,7 @@ struct mye_deadline {
 /* main.c */
 extern struct workqueue_struct *mye_workqueue;
 
-/* device.c */
+/* device.c, ioctl.c */
 extern const struct file_operations mye_fops;
 int mye_device_init(void);
 void mye_device_exit(void);
@@ -496,15 +496,13 @@ struct file *mye_instance_file(struct mye_instance *inst, unsigned int flags);
 int mye_create(const struct myepoll_create *create);
 int mye_probe(void __user *arg, size_t usize);
 int mye_params(struct mye_instance *inst, unsigned int cmd, void __user *arg);
+long mye_ioctl(struct file *file, unsigned int cmd, unsigned long uarg);
 
 /* The instance behind a file, or NULL if the file is no instance. */
 static inline struct mye_instance *mye_instance_of(struct file *file)
 {
 	return file->f_op == &mye_fops ? file->private_data : NULL;
 }
-
-/* ioctl.c */
-long mye_ioctl(struct file *file, unsigned int cmd, unsigned long uarg);
 
 /* instance.c */
 extern atomic_t mye_nr_instances;
