@@ -12,11 +12,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "icount.h"
 #include "result.h"
 #include "util.h"
 
 #define CROWD	10	/* watches in the instance while one comes or goes */
+#define ROUND	16	/* files that a server has to do with between two waits */
 
 /* A number that neither epoll knows, nor any layer above them. */
 #define UNKNOWN_IOCTL	_IO(0xE7, 0x7f)
@@ -338,6 +340,55 @@ static long op_oneshot_rearm(struct ground *g)
 		       EPOLLIN | EPOLLONESHOT);
 }
 
+/* What the wait before reported is armed again on the way into the next one. */
+static long op_oneshot_round(struct ground *g)
+{
+	struct batch b = { .nr = 0 };
+
+	for (int i = 0; i < g->count; i++)
+		batch_add(&b, EPOLL_CTL_MOD, g->watched[i],
+			  EPOLLIN | EPOLLONESHOT);
+	return batch_make(g->be, g->ep, &b, g->events, g->count);
+}
+
+static long op_mod_all(struct ground *g)
+{
+	struct batch b = { .nr = 0 };
+
+	for (int i = 0; i < g->count; i++)
+		batch_add(&b, EPOLL_CTL_MOD, g->watched[i], EPOLLIN);
+	return batch_make(g->be, g->ep, &b, NULL, 0);
+}
+
+static long spares_all(struct ground *g, int op)
+{
+	struct batch b = { .nr = 0 };
+
+	for (int i = 0; i < ROUND; i++)
+		batch_add(&b, op, g->spares[i], EPOLLIN);
+	return batch_make(g->be, g->ep, &b, NULL, 0);
+}
+
+static long op_add_all(struct ground *g)
+{
+	return spares_all(g, EPOLL_CTL_ADD);
+}
+
+static long op_del_all(struct ground *g)
+{
+	return spares_all(g, EPOLL_CTL_DEL);
+}
+
+static void after_add_all(struct ground *g)
+{
+	op_del_all(g);
+}
+
+static void before_del_all(struct ground *g)
+{
+	op_add_all(g);
+}
+
 /* From one wait to the next, which finds nothing. */
 static long op_echo(struct ground *g)
 {
@@ -439,6 +490,18 @@ const struct operation operations[] = {
 	     .expect = EVENTFD_WRITE),
 	CALL("oneshot_rearm", "one-shot wait and MOD that arms again",
 	     .watches = 1, .prepare = prepare_oneshot, .op = op_oneshot_rearm),
+	CALL("oneshot_round_1", "1 one-shot MOD and a wait for it",
+	     .watches = 1, .prepare = prepare_oneshot, .op = op_oneshot_round,
+	     .expect = 1),
+	CALL("oneshot_round_16", "16 one-shot MOD and a wait for them",
+	     .watches = ROUND, .prepare = prepare_oneshot,
+	     .op = op_oneshot_round, .expect = ROUND),
+	CALL("mod_16", "16 MOD", .watches = ROUND, .prepare = prepare_idle,
+	     .op = op_mod_all),
+	CALL("add_16", "16 ADD", .watches = CROWD, .prepare = prepare_old,
+	     .op = op_add_all, .after = after_add_all),
+	CALL("del_16", "16 DEL", .watches = CROWD, .prepare = prepare_old,
+	     .before = before_del_all, .op = op_del_all),
 	CALL("echo_tcp", "TCP echo, from wait to wait",
 	     .prepare = prepare_tcp, .before = before_message, .op = op_echo,
 	     .after = after_message),

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "crew.h"
 #include "result.h"
 #include "util.h"
@@ -27,8 +28,8 @@ static const char usage[] =
 "Throughput of threads on one instance against an instance each.\n"
 "\n"
 "  -b, --backend NAME   native or myepoll\n"
-"  -o, --op NAME        produce, wait, wait_all, mod, add_del, oneshot, mix or\n"
-"                       mix_oneshot\n"
+"  -o, --op NAME        produce, wait, wait_all, mod, add_del, oneshot,\n"
+"                       oneshot_round, mix or mix_oneshot\n"
 "  -n, --threads N      how many (default: as many as CPUs)\n"
 "  -t, --ms N           length of one measurement (default 250)\n"
 "  -r, --rounds N       measurements of each kind; the median counts (default 3)\n"
@@ -46,6 +47,7 @@ struct worker {
 	struct place *place;
 	int watched;
 	int unwatched;
+	struct batch batch;
 };
 
 struct job {
@@ -125,6 +127,19 @@ static unsigned long do_oneshot(struct member *m)
 		       EPOLLIN | EPOLLONESHOT);
 }
 
+/* Arms what it has served in the last round, and waits for the next. */
+static unsigned long do_oneshot_round(struct member *m)
+{
+	struct epoll_event events[SOME];
+	struct worker *w = m->data;
+	int n = batch_make(be, w->place->ep, &w->batch, events, SOME);
+
+	for (int i = 0; i < n; i++)
+		batch_add(&w->batch, EPOLL_CTL_MOD, events[i].data.fd,
+			  EPOLLIN | EPOLLONESHOT);
+	return n;
+}
+
 /* What a server does for a while: waits, changes, and one who comes and goes. */
 static unsigned long do_mix(struct member *m)
 {
@@ -151,6 +166,7 @@ static const struct job jobs[] = {
 	{ "mod", do_mod, 0, EPOLLIN },
 	{ "add_del", do_add_del, 0, 0 },
 	{ "oneshot", do_oneshot, EPOLLIN | EPOLLONESHOT, 0 },
+	{ "oneshot_round", do_oneshot_round, EPOLLIN | EPOLLONESHOT, 0 },
 	{ "mix", do_mix, EPOLLIN, EPOLLIN },
 	{ "mix_oneshot", do_mix_oneshot, EPOLLIN | EPOLLONESHOT,
 	  EPOLLIN | EPOLLONESHOT },
