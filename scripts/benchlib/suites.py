@@ -75,7 +75,8 @@ def beside(size):
 
 CALLS = ("getppid", "ioctl_empty", "wait_empty", "wait_1", "wait_16", "wait_512",
          "wait_edge_1", "wait_edge_16", "write_unwatched", "write_idle",
-         "write_queued", "callback", "callback_queued", "oneshot_rearm", "echo_tcp",
+         "write_queued", "callback", "callback_queued", "oneshot_rearm",
+         "oneshot_round_1", "oneshot_round_16", "mod_16", "add_16", "del_16", "echo_tcp",
          "create_close", "open_close", "create", "close_empty", "close_watched")
 CLOSES = ("close_unwatched", "close_unwatched_idle", "close_file")
 
@@ -99,9 +100,9 @@ def icount(_):
     ))
 
 
-SHARING = ("wait", "wait_all", "add_del", "mod", "produce", "oneshot", "mix",
-           "mix_oneshot")
-QUICK_SHARING = SHARING[:-2]
+SHARING = ("wait", "wait_all", "add_del", "mod", "produce", "oneshot",
+           "oneshot_round", "mix", "mix_oneshot")
+QUICK_SHARING = SHARING[:-3]
 THREADS = ("wait", "produce", "mod", "add_del")
 QUICK_THREADS = ("wait", "add_del")
 
