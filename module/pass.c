@@ -306,6 +306,25 @@ static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
 	}
 }
 
+/* Field by field: clearing what is little at once costs more than all of it. */
+static void mye_pass_init(struct mye_pass_state *pass, struct mye_instance *inst,
+			  struct epoll_event __user *events, int max,
+			  struct llist_head *late)
+{
+	pass->instance = inst;
+	pass->events = events;
+	pass->max = max;
+	pass->done = 0;
+	pass->error = 0;
+	pass->awake = false;
+	pass->shots = false;
+	init_poll_funcptr(&pass->asker.pt, NULL);
+	pass->asker.busy = READ_ONCE(inst->busy);
+	pass->asker.late = late;
+	INIT_LIST_HEAD(&pass->claims.list);
+	pass->claims.edges = false;
+}
+
 /**
  * mye_pass - one pass over an instance
  * @inst: the instance
@@ -321,17 +340,12 @@ static void mye_pass_lane(struct mye_pass_state *pass, struct mye_lane *lane)
 int mye_pass(struct mye_instance *inst, struct epoll_event __user *events,
 	     int max, struct llist_head *late)
 {
-	struct mye_pass_state pass = {
-		.instance = inst,
-		.events = events,
-		.max = max,
-		.asker = MYE_ASKER_INIT(inst, late),
-		.claims = MYE_CLAIMS_INIT(pass.claims),
-	};
+	struct mye_pass_state pass __uninitialized;
 	unsigned int i, nr, start;
 
 	if (fatal_signal_pending(current))
 		return -EINTR;
+	mye_pass_init(&pass, inst, events, max, late);
 	mye_lanes_grow(inst);
 	nr = smp_load_acquire(&inst->nr_lanes);	/* grow */
 	start = mye_lane_start(inst, nr);
