@@ -131,11 +131,13 @@ static inline long call_pwait(int epfd, struct epoll_event *events,
 }
 
 /* @timeout NULL for ever; the kernel reads it, so that EFAULT is its answer */
-static inline long call_pwait2(int epfd, struct epoll_event *events,
-			       int maxevents, const struct timespec *timeout,
-			       const sigset_t *mask, size_t sigsetsize)
+static inline struct myepoll_wait call_wait_until(struct epoll_event *events,
+						  int maxevents,
+						  const struct timespec *timeout,
+						  const sigset_t *mask,
+						  size_t sigsetsize)
 {
-	struct myepoll_wait wait = {
+	return (struct myepoll_wait) {
 		.events = (uintptr_t)events,
 		.maxevents = maxevents,
 		.flags = timeout ? MYEPOLL_WAIT_TIMEOUT_PTR : 0,
@@ -143,8 +145,25 @@ static inline long call_pwait2(int epfd, struct epoll_event *events,
 		.sigsetsize = sigsetsize,
 		.timeout_sec = (uintptr_t)timeout,
 	};
+}
+
+static inline long call_pwait2(int epfd, struct epoll_event *events,
+			       int maxevents, const struct timespec *timeout,
+			       const sigset_t *mask, size_t sigsetsize)
+{
+	struct myepoll_wait wait = call_wait_until(events, maxevents, timeout,
+						   mask, sigsetsize);
 
 	return call_ioctl(epfd, MYEPOLL_IOC_WAIT, &wait);
+}
+
+/* @wait NULL for none.  @batch->done is 0 before, for files that know no such call. */
+static inline long call_batch(int epfd, struct myepoll_batch *batch,
+			      const struct myepoll_wait *wait)
+{
+	batch->wait = (uintptr_t)wait;
+	batch->waitsize = wait ? sizeof(*wait) : 0;
+	return call_ioctl(epfd, MYEPOLL_IOC_BATCH, batch);
 }
 
 #endif /* MYEPOLL_LIB_CALL_H */

@@ -134,6 +134,50 @@ int myepoll_pwait2(int epfd, struct epoll_event *events, int maxevents,
 	return answer(ret);
 }
 
+/* What an instance does not know is a call that its module is too old for. */
+static long batch_checked(int epfd, long ret)
+{
+	if (ret == -ENOTTY && call_is_ours(epfd))
+		return -ENOSYS;
+	return checked(epfd, ret);
+}
+
+static long batch_and_wait(int epfd, struct myepoll_batch *batch,
+			   const struct myepoll_wait *wait)
+{
+	int type = cancel_begin();
+	long ret = call_batch(epfd, batch, wait);
+
+	cancel_end(type);
+	return ret;
+}
+
+/*
+ * A cancellation point only where it waits, as kevent() is: a thread that is
+ * cancelled does not learn what it has changed.
+ */
+int myepoll_batch(int epfd, const struct myepoll_change *changes,
+		  unsigned int nr, unsigned int *done,
+		  struct epoll_event *events, int maxevents,
+		  const struct timespec *timeout, const sigset_t *sigmask)
+{
+	struct myepoll_wait wait = call_wait_until(events, maxevents, timeout,
+						   sigmask, KERNEL_SIGSET_SIZE);
+	struct myepoll_batch batch = {
+		.changes = (uintptr_t)changes,
+		.nr = nr,
+	};
+	long ret = -EINVAL;
+
+	if (events || maxevents)
+		ret = batch_and_wait(epfd, &batch, &wait);
+	else if (!timeout && !sigmask)
+		ret = call_batch(epfd, &batch, NULL);
+	if (done)
+		*done = batch.done;
+	return answer(batch_checked(epfd, ret));
+}
+
 int myepoll_probe(int fd, struct myepoll_probe *probe)
 {
 	struct myepoll_probe unwanted;

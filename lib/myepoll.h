@@ -4,8 +4,8 @@
  *
  * Types and constants are those of <sys/epoll.h>.  myepoll_X() takes and returns
  * what epoll_X(2) does, and fails with the same errno; myepoll_create1(3),
- * myepoll_ctl(3), myepoll_wait(3) and myepoll_probe(3) tell the rest.  All
- * functions are safe in threads and in signal handlers.
+ * myepoll_ctl(3), myepoll_wait(3), myepoll_batch(3) and myepoll_probe(3) tell the
+ * rest.  All functions are safe in threads and in signal handlers.
  */
 #ifndef MYEPOLL_H
 #define MYEPOLL_H
@@ -35,6 +35,16 @@ int myepoll_pwait(int epfd, struct epoll_event *events, int maxevents,
 		  int timeout, const sigset_t *sigmask);
 int myepoll_pwait2(int epfd, struct epoll_event *events, int maxevents,
 		   const struct timespec *timeout, const sigset_t *sigmask);
+
+/*
+ * Changes up to the first that fails, then a wait: kevent() of the BSDs.  *done is
+ * how many were made, whatever is returned.  events NULL and maxevents 0: no wait,
+ * and then no cancellation point.  ENOSYS: the module is older than 0.2.0.
+ */
+int myepoll_batch(int epfd, const struct myepoll_change *changes,
+		  unsigned int nr, unsigned int *done,
+		  struct epoll_event *events, int maxevents,
+		  const struct timespec *timeout, const sigset_t *sigmask);
 
 /* 0 if fd is an instance of the module; probe may be NULL. */
 int myepoll_probe(int fd, struct myepoll_probe *probe) __THROW;

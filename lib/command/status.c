@@ -74,14 +74,16 @@ static void show_limit(const char *name)
 static void show_features(const struct myepoll_probe *probe)
 {
 	uint64_t others = probe->features & ~(MYEPOLL_FEATURE_BUSY_POLL |
-					      MYEPOLL_FEATURE_WAKEUP);
+					      MYEPOLL_FEATURE_WAKEUP |
+					      MYEPOLL_FEATURE_BATCH);
 
 	printf("%-18s%u%s\n", "interface", probe->abi_version,
 	       probe->abi_version == MYEPOLL_ABI_VERSION ? "" :
 	       ", which this command does not know");
-	printf("%-18s%s%s", "features",
+	printf("%-18s%s%s%s", "features",
 	       probe->features & MYEPOLL_FEATURE_BUSY_POLL ? "busy-poll " : "",
-	       probe->features & MYEPOLL_FEATURE_WAKEUP ? "wakeup " : "");
+	       probe->features & MYEPOLL_FEATURE_WAKEUP ? "wakeup " : "",
+	       probe->features & MYEPOLL_FEATURE_BATCH ? "batch " : "");
 	if (others)
 		printf("%#lx", others);
 	putchar('\n');

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Cancellation points: the wait functions are, the others are not.  On native
- * instances as well, and by myepoll_*(); libc's own functions without the preload
- * library are not here, as there is no way to them with it.
+ * Cancellation points: the wait functions are, a batch is if it waits, the others
+ * are not.  On native instances as well, and by myepoll_*(); libc's own functions
+ * without the preload library are not here, as there is no way to them with it.
  */
 #define _GNU_SOURCE
 #include "preload_self.h"
@@ -47,6 +47,11 @@ static int way_lib_pwait2(int ep, struct epoll_event *ev, bool ever)
 	return myepoll_pwait2(ep, ev, 1, ever ? NULL : &zero, NULL);
 }
 
+static int way_lib_batch(int ep, struct epoll_event *ev, bool ever)
+{
+	return myepoll_batch(ep, NULL, 0, NULL, ev, 1, ever ? NULL : &zero, NULL);
+}
+
 /**
  * struct scene - a thread that waits, and what became of it
  * @ep: instance
@@ -89,6 +94,7 @@ FIXTURE_VARIANT_ADD(cancel, native_pwait2) { .wait = way_pwait2, .native = true 
 FIXTURE_VARIANT_ADD(cancel, lib_wait) { .wait = way_lib_wait };
 FIXTURE_VARIANT_ADD(cancel, lib_pwait) { .wait = way_lib_pwait };
 FIXTURE_VARIANT_ADD(cancel, lib_pwait2) { .wait = way_lib_pwait2 };
+FIXTURE_VARIANT_ADD(cancel, lib_batch) { .wait = way_lib_batch };
 
 FIXTURE_SETUP(cancel)
 {
@@ -272,6 +278,8 @@ static void *no_points(void *arg)
 	pthread_cleanup_push(cleanup, self);
 	while (!atomic_load(&self->go))
 		;
+	/* EINVAL on a native one: a failed call is no point either. */
+	myepoll_batch(self->ep, NULL, 0, NULL, NULL, 0, NULL, NULL);
 	self->ret = epoll_create1(EPOLL_CLOEXEC) < 0 ||
 		    epoll_create(1) < 0 || add_ready(self) ||
 		    syscall(RAW_EPOLL_WAIT, self->ep, &ev, 1, -1, NULL, 0) != 1;
@@ -293,6 +301,68 @@ TEST_F(cancel, no_other_function_is_a_point)
 	EXPECT_EQ(PTHREAD_CANCELED, result);
 	EXPECT_EQ(0, self->s.ret);
 	EXPECT_FALSE(atomic_load(&self->s.cleaned));
+}
+
+/* ---- changes, and then a wait that is cancelled ---- */
+
+FIXTURE(batch)
+{
+	struct scene s;
+};
+
+FIXTURE_SETUP(batch)
+{
+	self->s.ep = myepoll_create1(EPOLL_CLOEXEC);
+	ASSERT_LE(0, self->s.ep);
+	self->s.efd = eventfd(1, EFD_CLOEXEC);
+	ASSERT_LE(0, self->s.efd);
+}
+
+FIXTURE_TEARDOWN(batch)
+{
+}
+
+static struct scene *batch_scene;
+
+/* The watch asks for nothing, so that there is something to wait for. */
+static int way_change(int ep, struct epoll_event *ev, bool ever)
+{
+	struct myepoll_change change = {
+		.op = EPOLL_CTL_ADD,
+		.fd = batch_scene->efd,
+	};
+
+	return myepoll_batch(ep, &change, 1, NULL, ev, 1, ever ? NULL : &zero, NULL);
+}
+
+TEST_F(batch, cancelled_in_the_wait_has_made_its_changes)
+{
+	pthread_t thread;
+	void *result;
+
+	batch_scene = &self->s;
+	self->s.wait = way_change;
+	ASSERT_EQ(NULL, start_sleeping(&self->s, &thread));
+	ASSERT_EQ(0, pthread_cancel(thread));
+	ASSERT_EQ(0, pthread_join(thread, &result));
+	EXPECT_EQ(PTHREAD_CANCELED, result);
+	EXPECT_TRUE(atomic_load(&self->s.cleaned));
+	EXPECT_EQ(0, myepoll_ctl(self->s.ep, EPOLL_CTL_DEL, self->s.efd, NULL));
+}
+
+TEST_F(batch, cancelled_before_it_began_has_made_none)
+{
+	pthread_t thread;
+	void *result;
+
+	batch_scene = &self->s;
+	self->s.wait = way_change;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, late, &self->s));
+	ASSERT_EQ(0, pthread_cancel(thread));
+	atomic_store(&self->s.go, true);
+	ASSERT_EQ(0, pthread_join(thread, &result));
+	EXPECT_EQ(PTHREAD_CANCELED, result);
+	EXPECT_ERR(ENOENT, myepoll_ctl(self->s.ep, EPOLL_CTL_DEL, self->s.efd, NULL));
 }
 
 TEST_HARNESS_MAIN

@@ -19,6 +19,11 @@ struct Counted {
 
 using wait_function = int (*)(int, epoll_event *, int, int);
 
+int batch_wait(int ep, epoll_event *events, int max, int)
+{
+	return myepoll_batch(ep, nullptr, 0, nullptr, events, max, nullptr, nullptr);
+}
+
 void *sleeper(void *arg)
 {
 	Counted outer;
@@ -55,15 +60,17 @@ void report(int number, bool good, const char *name)
 
 int main()
 {
-	bool all[3];
+	bool all[4];
 
 	instance = epoll_create1(EPOLL_CLOEXEC);
 	all[0] = !myepoll_probe(instance, nullptr);
 	all[1] = cancelled(epoll_wait);
 	all[2] = cancelled(myepoll_wait);
-	std::puts("1..3");
+	all[3] = cancelled(batch_wait);
+	std::puts("1..4");
 	report(1, all[0], "instance_is_ours");
 	report(2, all[1], "cancelled_epoll_wait_unwinds");
 	report(3, all[2], "cancelled_myepoll_wait_unwinds");
-	return !(all[0] && all[1] && all[2]);
+	report(4, all[3], "cancelled_myepoll_batch_unwinds");
+	return !(all[0] && all[1] && all[2] && all[3]);
 }

@@ -27,7 +27,7 @@ all_there()
 		share/man/man1/myepoll.1 share/man/man4/myepoll.4 \
 		share/man/man7/myepoll.7 share/man/man3/myepoll_create1.3 \
 		share/man/man3/myepoll_ctl.3 share/man/man3/myepoll_wait.3 \
-		share/man/man3/myepoll_probe.3; do
+		share/man/man3/myepoll_batch.3 share/man/man3/myepoll_probe.3; do
 		[ -s "$usr/$file" ] || { echo "# there is no $file"; return 1; }
 	done
 	for name in create_from pwait pwait2 get_params set_params version; do
