@@ -12,6 +12,9 @@
 #define MYE_MAX_EVENTS	(INT_MAX / sizeof(struct epoll_event))
 #define MYE_MAX_CHANGES	(INT_MAX / sizeof(struct myepoll_change))
 
+/* Bytes of a structure whose size is in no ioctl number, which would bound it. */
+#define MYE_MAX_STRUCT	4096
+
 /*
  * The structures of the calls that matter are read field by field: for so few
  * bytes that is a fraction of what a copy costs.
@@ -231,6 +234,8 @@ static int mye_batch_get_wait(const struct myepoll_batch *batch,
 
 	if (likely(batch->waitsize == sizeof(*wait)))
 		return mye_get_wait(wait, from);
+	if (batch->waitsize > MYE_MAX_STRUCT)
+		return -E2BIG;
 	return mye_take(wait, sizeof(*wait), from, batch->waitsize);
 }
 

@@ -348,6 +348,36 @@ TEST_F(abi32, address_above_32_bits_is_efault)
 	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_WAIT, &wait));
 }
 
+/* Changes and a wait are found at their addresses, and with nothing cut off. */
+TEST_F(abi32, batch_changes_and_waits)
+{
+	int fd = eventfd(1, EFD_CLOEXEC);
+	struct epoll_event ev;
+	struct myepoll_change change = {
+		.op = EPOLL_CTL_ADD, .fd = fd, .events = EPOLLIN,
+		.data = 0xfedcba9876543210ULL,
+	};
+	struct myepoll_wait wait = { .events = (uintptr_t)&ev, .maxevents = 1 };
+	struct myepoll_batch batch = {
+		.changes = (uintptr_t)&change | 1ULL << 40, .nr = 1,
+		.done = POISON32, .wait = (uintptr_t)&wait | 1ULL << 40,
+		.waitsize = sizeof(wait),
+	};
+
+	ASSERT_LE(0, fd);
+	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_BATCH, &batch));
+	EXPECT_EQ(0U, batch.done);
+	batch.wait = (uintptr_t)&wait;
+	EXPECT_ERR(EFAULT, ioctl(self->ep, MYEPOLL_IOC_BATCH, &batch));
+	EXPECT_EQ(0U, batch.done);
+	batch.changes = (uintptr_t)&change;
+	ASSERT_EQ(1, ioctl(self->ep, MYEPOLL_IOC_BATCH, &batch));
+	EXPECT_EQ(1U, batch.done);
+	EXPECT_EQ(0xfedcba9876543210ULL, ev.data.u64);
+	EXPECT_ERR(EEXIST, ioctl(self->ep, MYEPOLL_IOC_BATCH, &batch));
+	EXPECT_EQ(0U, batch.done);
+}
+
 TEST_F(abi32, params_round_trip)
 {
 	struct myepoll_params set = {

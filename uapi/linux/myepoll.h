@@ -203,11 +203,13 @@ struct myepoll_change {
  *		sizeof(struct myepoll_change)
  * EFAULT	@changes is not in user space
  * EINVAL	@waitsize is smaller than in this header
+ * E2BIG	@waitsize is above 4096
  * EFAULT	@wait cannot be read
  * E2BIG	@waitsize is larger than this kernel knows and the unknown part is
  *		not zero
  * Then those that MYEPOLL_IOC_WAIT finds before it waits; up to here nothing has
- * changed, and @done is 0.  Then, for each change:
+ * changed, and @done is 0 (it is left alone only by the errors common to all
+ * calls).  Then, for each change:
  * EINTR	a fatal signal came
  * EFAULT	it cannot be read
  * EINVAL	its @reserved is not 0
