@@ -266,7 +266,7 @@ static int mye_batch_change(struct file *file,
 		return -EFAULT;
 	if (change.reserved)
 		return -EINVAL;
-	event.events = change.events;
+	event.events = (__force __poll_t)change.events;
 	event.data = change.data;
 	return mye_ctl(file, change.op, change.fd, &event);
 }
