@@ -186,7 +186,7 @@ static void replace(struct rng *r)
 
 /* Watches */
 
-static uint32_t any_mask(struct rng *r)
+uint32_t any_mask(struct rng *r)
 {
 	static const uint32_t bits[] = {
 		EPOLLIN, EPOLLIN, EPOLLOUT, EPOLLIN | EPOLLOUT, 0,
@@ -201,7 +201,7 @@ static uint32_t any_mask(struct rng *r)
 }
 
 /* What an ADD, MOD or DEL must say if the old mask is @old. */
-static int ctl_error(int op, uint32_t old, uint32_t mask)
+int ctl_error(int op, uint32_t old, uint32_t mask)
 {
 	bool there = old != NO_WATCH;
 
@@ -325,9 +325,9 @@ static void use_poll(struct rng *r)
 }
 
 static void (*const actions[])(struct rng *r) = {
-	ctl, ctl, ctl, ctl, ctl, ctl, use_write, use_write, use_write,
-	use_write, use_read, use_read, use_read, use_wait, use_wait, use_wait,
-	use_wait, use_poll, use_timer, replace, nest,
+	ctl, ctl, ctl, ctl, ctl, ctl, change_many, change_many, use_write,
+	use_write, use_write, use_write, use_read, use_read, use_read, use_wait,
+	use_wait, use_wait, use_wait, use_poll, use_timer, replace, nest,
 };
 
 static void *worker(void *arg)

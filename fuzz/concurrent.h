@@ -107,8 +107,16 @@ static inline uint64_t watch_data(int nr, int end)
 	return (uint64_t)arena.slot[nr].age << 32 | nr << 1 | end;
 }
 
+struct rng;
+
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t clock_ms(void);
+
+uint32_t any_mask(struct rng *r);
+int ctl_error(int op, uint32_t old, uint32_t mask);
+
+/* concurrent_batch.c */
+void change_many(struct rng *r);
 
 /* quiet.c: called when all workers stand still */
 void quiet_check(void);

@@ -18,8 +18,10 @@
 #define MAX_MAXEVENTS (INT_MAX / sizeof(struct epoll_event))
 
 /*
- * What the program made so far probably has open; kind of file or NOTHING.  The
- * first @start operations open files, those up to @crowded watch them all.
+ * What the program made so far probably has open, kind of file or NOTHING, and
+ * which instance watches what.  The first @start operations open files, those up
+ * to @crowded watch them all.  Of @batch there are @batch.x changes, and @batch.b
+ * waits, still to be made; where @batch.y, most should succeed.
  */
 struct gen {
 	struct rng r;
@@ -27,6 +29,8 @@ struct gen {
 	bool lanes;
 	uint8_t file[NR_FILES];
 	uint8_t inst[NR_INSTS];
+	bool watch[NR_INSTS][NR_REFS];
+	struct op batch;
 	int start;
 	int crowded;
 };
@@ -71,6 +75,26 @@ static int used_inst(struct gen *g)
 	return any_of(g, g->inst, NR_INSTS, 1);
 }
 
+/* From now on it is another file. */
+static void set_file(struct gen *g, int slot, int kind)
+{
+	int i;
+
+	g->file[slot] = kind;
+	for (i = 0; i < NR_INSTS; i++)
+		g->watch[i][slot] = false;
+}
+
+static void set_inst(struct gen *g, int slot, int how)
+{
+	int i;
+
+	g->inst[slot] = how;
+	memset(g->watch[slot], 0, sizeof(g->watch[slot]));
+	for (i = 0; i < NR_INSTS; i++)
+		g->watch[i][NR_FILES + slot] = false;
+}
+
 static int file_like(struct gen *g, uint32_t kinds)
 {
 	int i = below(&g->r, NR_FILES), n;
@@ -89,6 +113,9 @@ static int file_like(struct gen *g, uint32_t kinds)
 #define STREAMS (1U << FILE_TCP4 | 1U << FILE_TCP6 | 1U << FILE_UNIX_STREAM | \
 		 1U << FILE_UNIX_SEQPACKET)
 #define TCPS (1U << FILE_TCP4 | 1U << FILE_TCP6)
+#define ODD (1U << FILE_NULL | 1U << FILE_DIR | 1U << FILE_PATH)
+#define SINGLE (LISTENERS | ODD | 1U << FILE_EVENTFD | 1U << FILE_SEMAPHORE | \
+		1U << FILE_TIMERFD | 1U << FILE_SIGNALFD)
 
 static uint32_t event_bits(struct gen *g)
 {
@@ -114,7 +141,7 @@ static void make_inst(struct gen *g, struct op *op)
 	/* To open lanes takes a while. */
 	op->c = g->lanes && rarely(&g->r, 4);
 	if (!(op->x & ~EPOLL_CLOEXEC))
-		g->inst[op->a] = op->b;
+		set_inst(g, op->a, op->b);
 }
 
 /* Within its class of slots, see FIRST_MIXED. */
@@ -124,8 +151,10 @@ static void make_inst_dup(struct gen *g, struct op *op)
 	op->b = below(&g->r, NR_INSTS);
 	if (g->mixed && !(op->a < FIRST_MIXED) != !(op->b < FIRST_MIXED))
 		op->b = op->a;
-	if (g->inst[op->a] != NOTHING)
-		g->inst[op->b] = g->inst[op->a];
+	if (g->inst[op->a] == NOTHING || op->a == op->b)
+		return;
+	set_inst(g, op->b, g->inst[op->a]);
+	memcpy(g->watch[op->b], g->watch[op->a], sizeof(g->watch[0]));
 }
 
 static void make_file(struct gen *g, struct op *op)
@@ -146,18 +175,18 @@ static void make_file(struct gen *g, struct op *op)
 	op->c = rarely(&g->r, 24) ? pick(&g->r, odd) :
 		rarely(&g->r, 32) ? pick(&g->r, packet) : pick(&g->r, kinds);
 	op->a = free_file(g);
-	g->file[op->a] = op->c;
+	set_file(g, op->a, op->c);
 	op->b = free_file(g);
-	if (op->b != op->a)
-		g->file[op->b] = op->c;
+	if (op->b != op->a && !(SINGLE & 1U << op->c))
+		set_file(g, op->b, op->c);
 }
 
 static void make_dup(struct gen *g, struct op *op)
 {
 	op->a = used_file(g);
 	op->b = rarely(&g->r, 3) ? used_file(g) : free_file(g);
-	if (g->file[op->a] != NOTHING)
-		g->file[op->b] = g->file[op->a];
+	if (g->file[op->a] != NOTHING && op->a != op->b)
+		set_file(g, op->b, g->file[op->a]);
 }
 
 static int target_ref(struct gen *g, int inst)
@@ -175,13 +204,17 @@ static int target_ref(struct gen *g, int inst)
 	return NR_FILES + target;
 }
 
-static void make_ctl(struct gen *g, struct op *op)
+static int epoll_ref(struct gen *g)
+{
+	return rarely(&g->r, 64) ? used_file(g) : NR_FILES + used_inst(g);
+}
+
+static void make_ctl_of(struct gen *g, struct op *op, int ref)
 {
 	static const uint32_t odd[] = { 0, 4, 77, 0x80000000U, ~0U };
-	int inst = used_inst(g);
 
-	op->a = rarely(&g->r, 64) ? used_file(g) : NR_FILES + inst;
-	op->b = target_ref(g, inst);
+	op->a = ref;
+	op->b = target_ref(g, IS_INST(ref) ? INST_OF(ref) : 0);
 	if (rarely(&g->r, 64))
 		op->x = pick(&g->r, odd);
 	else
@@ -190,6 +223,34 @@ static void make_ctl(struct gen *g, struct op *op)
 	op->c = rarely(&g->r, 64) ? 1 + below(&g->r, 2) : EVENT_GOOD;
 	op->y = event_bits(g);
 	op->data = rng_next(&g->r);
+}
+
+static void note_watch(struct gen *g, const struct op *op)
+{
+	bool *watch = IS_INST(op->a) ? &g->watch[INST_OF(op->a)][op->b] : NULL;
+
+	if (watch && op->x == EPOLL_CTL_ADD)
+		*watch = true;
+	else if (watch && op->x == EPOLL_CTL_DEL)
+		*watch = false;
+}
+
+static void make_ctl(struct gen *g, struct op *op)
+{
+	make_ctl_of(g, op, epoll_ref(g));
+	note_watch(g, op);
+}
+
+static void make_likely(struct gen *g, struct op *op)
+{
+	if (!IS_INST(op->b) || op->b == op->a)
+		op->b = file_like(g, ~ODD);
+	if (!g->watch[INST_OF(op->a)][op->b])
+		op->x = EPOLL_CTL_ADD;
+	else
+		op->x = rarely(&g->r, 3) ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+	op->c = EVENT_GOOD;
+	op->y &= ~EPOLLEXCLUSIVE;
 }
 
 /* Few, some, about as many as there are files, many, and what is no number. */
@@ -239,6 +300,39 @@ static void make_wait(struct gen *g, struct op *op)
 	op->data = g->lanes ? rng_next(&g->r) : 0;
 }
 
+static void make_batch(struct gen *g, struct op *op)
+{
+	op->a = epoll_ref(g);
+	op->b = !rarely(&g->r, 3);
+	op->c = rarely(&g->r, 32) ? 1 + below(&g->r, 2) : BATCH_PLAIN;
+	op->x = rarely(&g->r, 32) ? 0 : 1 + below(&g->r, MAX_CHANGES);
+	g->batch = *op;
+	g->batch.y = IS_INST(op->a) && !rarely(&g->r, 4);
+}
+
+/* What a batch is made of comes behind it. */
+static bool make_part(struct gen *g, struct op *op)
+{
+	if (g->batch.x) {
+		g->batch.x--;
+		op->kind = OP_CTL;
+		make_ctl_of(g, op, g->batch.a);
+		if (g->batch.y && !rarely(&g->r, 32))
+			make_likely(g, op);
+		else if (rarely(&g->r, 16))
+			op->c = EVENT_RESERVED;
+		note_watch(g, op);
+		return true;
+	}
+	if (!g->batch.b)
+		return false;
+	g->batch.b = 0;
+	op->kind = OP_WAIT;
+	make_wait(g, op);
+	op->a = g->batch.a;
+	return true;
+}
+
 static void make_look(struct gen *g, struct op *op)
 {
 	op->a = used_inst(g);
@@ -259,11 +353,11 @@ static void make_other(struct gen *g, struct op *op)
 	switch (op->kind) {
 	case OP_INST_CLOSE:
 		op->a = used_inst(g);
-		g->inst[op->a] = NOTHING;
+		set_inst(g, op->a, NOTHING);
 		break;
 	case OP_CLOSE:
 		op->a = used_file(g);
-		g->file[op->a] = NOTHING;
+		set_file(g, op->a, NOTHING);
 		break;
 	case OP_URGENT:
 	case OP_RESET:
@@ -289,7 +383,7 @@ static void make_connect(struct gen *g, struct op *op)
 
 	op->a = op->kind == OP_CONNECT ? free_file(g) : from;
 	op->b = op->kind == OP_CONNECT ? from : free_file(g);
-	g->file[op->kind == OP_CONNECT ? op->a : op->b] = FILE_TCP4;
+	set_file(g, op->kind == OP_CONNECT ? op->a : op->b, FILE_TCP4);
 }
 
 static void make_pass(struct gen *g, struct op *op)
@@ -318,6 +412,7 @@ static const struct {
 	{ OP_INST_CLOSE, 4, make_other }, { OP_FILE, 40, make_file },
 	{ OP_DUP, 12, make_dup },	{ OP_CLOSE, 30, make_other },
 	{ OP_CTL, 200, make_ctl },	{ OP_WAIT, 190, make_wait },
+	{ OP_BATCH, 60, make_batch },
 	{ OP_POLL, 30, make_look },	{ OP_FDINFO, 3, make_look },
 	{ OP_WRITE, 110, make_io },	{ OP_READ, 70, make_io },
 	{ OP_FILL, 10, make_io },	{ OP_DRAIN, 25, make_io },
@@ -391,7 +486,7 @@ void prog_make(struct prog *p, uint64_t seed, int steps, bool lanes)
 			make_start(&g, &p->op[i], i);
 		else if (i < g.crowded)
 			make_crowd(&g, &p->op[i], i);
-		else
+		else if (!make_part(&g, &p->op[i]))
 			make_any(&g, &p->op[i]);
 	}
 }

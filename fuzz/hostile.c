@@ -27,7 +27,7 @@
 #include "backend.h"
 #include "fdpass.h"
 #include "fuzz.h"
-#include "util.h"
+#include "hostile.h"
 
 #define FIRST_FD	10
 #define NR_FDS		32
@@ -35,7 +35,6 @@
 #define MAX_LIFE_MS	600
 #define GONE_S		60
 #define SIGNAL_MS	3
-#define PLAY_SIZE	(4 * 4096)
 #define GUARD_SIZE	(1 << 20)
 #define KERNEL_ADDRESS	0xffff888000000000UL
 
@@ -47,20 +46,14 @@ static _Atomic uint64_t *ops;
 static const struct options *opt;
 static uint64_t round_nr;
 
-/*
- * Memory for arguments that other threads make unusable; we never touch it
- * ourselves.  Guards on both sides take what is stored beyond its ends, and no
- * page of it is unmapped, or a stack could come to lie there.
- */
-static char *playground;
+char *playground;
 
-static int any_fd(struct rng *r)
+int any_fd(struct rng *r)
 {
 	return FIRST_FD + below(r, NR_FDS);
 }
 
-/* Addresses of all kinds; @good is one that works */
-static uint64_t any_address(struct rng *r, const void *good)
+uint64_t any_address(struct rng *r, const void *good)
 {
 	switch (below(r, 12)) {
 	case 0:
@@ -81,12 +74,12 @@ static uint64_t any_address(struct rng *r, const void *good)
 	}
 }
 
-/* Mostly @value, else a number near a limit, else any */
-static uint64_t odd(struct rng *r, uint64_t value)
+uint64_t odd(struct rng *r, uint64_t value)
 {
 	static const uint64_t limits[] = {
 		0, 1, 2, 8, 0x7fffffff, 0x80000000, 0xffffffff, 1ULL << 32,
 		INT64_MAX, 1ULL << 63, UINT64_MAX, 178956970, 178956971,
+		89478485, 89478486,
 		999999999, 1000000000,
 	};
 
@@ -125,17 +118,18 @@ static void act_add(struct rng *r)
 }
 
 /* A wait without a limit comes back by the signals that never cease. */
-static void act_wait(struct rng *r)
+void any_wait(struct rng *r, struct myepoll_wait *wait, struct wait_memory *m)
 {
-	struct epoll_event ev[16];
-	uint64_t mask = 0;
-	struct backend_timespec ts = { odd(r, 0), odd(r, below(r, 2000000)) };
 	uint32_t flags = odd(r, below(r, 3));
-	struct myepoll_wait wait = {
-		.events = any_address(r, ev),
-		.maxevents = odd(r, 1 + below(r, ARRAY_SIZE(ev))),
+
+	m->mask = 0;
+	m->time.tv_sec = odd(r, 0);
+	m->time.tv_nsec = odd(r, below(r, 2000000));
+	*wait = (struct myepoll_wait) {
+		.events = any_address(r, m->ev),
+		.maxevents = odd(r, 1 + below(r, ARRAY_SIZE(m->ev))),
 		.flags = flags,
-		.sigmask = below(r, 4) ? 0 : any_address(r, &mask),
+		.sigmask = below(r, 4) ? 0 : any_address(r, &m->mask),
 		.sigsetsize = odd(r, KERNEL_SIGSETSIZE),
 		.timeout_sec = odd(r, 0),
 		.timeout_nsec = flags & MYEPOLL_WAIT_TIMEOUT ?
@@ -143,11 +137,19 @@ static void act_wait(struct rng *r)
 	};
 
 	/* More would be written than the array holds: only into the playground. */
-	if (wait.events == (uintptr_t)ev &&
-	    (wait.maxevents > (int)ARRAY_SIZE(ev) || wait.maxevents < 0))
-		wait.events = (uintptr_t)playground;
+	if (wait->events == (uintptr_t)m->ev &&
+	    (wait->maxevents > (int)ARRAY_SIZE(m->ev) || wait->maxevents < 0))
+		wait->events = (uintptr_t)playground;
 	if (flags & MYEPOLL_WAIT_TIMEOUT_PTR)
-		wait.timeout_sec = any_address(r, &ts);
+		wait->timeout_sec = any_address(r, &m->time);
+}
+
+static void act_wait(struct rng *r)
+{
+	struct wait_memory memory;
+	struct myepoll_wait wait;
+
+	any_wait(r, &wait, &memory);
 	ioctl(any_fd(r), MYEPOLL_IOC_WAIT, any_address(r, &wait));
 }
 
@@ -301,7 +303,7 @@ static void (*const actions[])(struct rng *r) = {
 	act_ctl, act_ctl, act_add, act_add, act_add, act_add, act_wait, act_wait,
 	act_wait, act_create, act_ioctl, act_ioctl, act_open, act_open, act_open,
 	act_close, act_close, act_use, act_use, act_use, act_native, act_send,
-	act_memory, act_fork,
+	act_memory, act_fork, act_batch, act_batch, act_scribble,
 };
 
 static void *attack(void *arg)
@@ -390,6 +392,7 @@ static void attacker(struct rng *r)
 		die(MYEPOLL_DEVICE);
 	for (i = 0; i < NR_FDS; i++)
 		act_open(r);
+	batch_start();
 	start_signals();
 	for (i = 0; i < opt->threads; i++)
 		if (pthread_create(&thread, NULL, attack, (void *)(uintptr_t)i))
@@ -489,6 +492,7 @@ int hostile(const struct options *o, uint64_t *passed)
 	int failed = 0;
 
 	opt = o;
+	long_batch_make();
 	ops = mmap(NULL, sizeof(*ops), PROT_READ | PROT_WRITE,
 		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (ops == MAP_FAILED)

@@ -30,8 +30,8 @@ static const char usage[] =
 "  --jobs N       lockstep, lanes: programs at a time (one for each CPU)\n"
 "  --threads N    concurrent, hostile: threads (6)\n"
 "  --user UID     hostile: the user to be (65534)\n"
-"  --break HOW    falsify the module's answers, to see this fail; lockstep: edge,\n"
-"                 errno, lost, order, store; concurrent: lost, sleep\n"
+"  --break HOW    falsify the module's answers, to see this fail; lockstep: done,\n"
+"                 edge, errno, lost, order, store; concurrent: lost, sleep\n"
 "  --unload       unload the module afterwards; that must work\n";
 
 static const struct {

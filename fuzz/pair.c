@@ -18,18 +18,27 @@
 struct answer left, right;
 
 char *page_end;
+char *changes_end;
+
+/* The end of memory for at least @bytes */
+static char *guarded(size_t bytes)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	size_t size = bytes / page * page + page;
+	char *area = mmap(NULL, size + page, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (area == MAP_FAILED || mprotect(area + size, page, PROT_NONE))
+		broken("mmap");
+	return area + size;
+}
 
 void pair_start(void)
 {
-	long page = sysconf(_SC_PAGESIZE);
-	size_t size = sizeof(left.ev) / page * page + page;
-	char *area = mmap(NULL, size + page, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct epoll_event ev;
 
-	if (area == MAP_FAILED || munmap(area + size, page))
-		broken("mmap");
-	page_end = area + size;
+	page_end = guarded(sizeof(left.ev));
+	changes_end = guarded(MAX_CHANGES * sizeof(struct myepoll_change));
 	world.fd_first = native_wait(-1, &ev, 0, 0) < 0 && errno == EBADF;
 }
 
@@ -58,7 +67,7 @@ enum kind_of_ep kind_of(int ref)
 	return IS_INST(ref) ? EP_INSTANCE : EP_OTHER;
 }
 
-static bool is_mixed(int ref)
+bool is_mixed(int ref)
 {
 	return IS_INST(ref) && world.mixed[INST_OF(ref)] &&
 	       !is_closed(left_fd(ref));
@@ -189,7 +198,7 @@ static struct epoll_event *event_at(const struct op *op, struct epoll_event *ev)
 	return op->c == EVENT_EDGE ? (void *)(page_end - 6) : ev;
 }
 
-static int break_ctl(const struct op *op, int ret, struct epoll_event *ev)
+int break_ctl(int ret)
 {
 	if (breaks("errno") && ret < 0 && errno == ENOENT)
 		errno = EINVAL;
@@ -205,12 +214,13 @@ static void ctl_on(struct answer *a, const struct backend *be,
 	if (be->ours && breaks("edge") && op->x == EPOLL_CTL_MOD)
 		ev.events &= ~EPOLLET;
 	ret = be->ctl(ep, op->x, fd, event_at(op, &ev));
-	say(a, be->ours ? break_ctl(op, ret, &ev) : ret);
+	say(a, be->ours ? break_ctl(ret) : ret);
 }
 
-static bool bad_event(const struct op *op)
+bool bad_event(const struct op *op)
 {
-	return op->x != EPOLL_CTL_DEL && op->c != EVENT_GOOD;
+	return op->x != EPOLL_CTL_DEL &&
+	       (op->c == EVENT_NULL || op->c == EVENT_EDGE);
 }
 
 /* A file that is no instance says what it says to any number unknown to it. */
@@ -250,21 +260,29 @@ static bool wants_exclusive_instance(const struct op *op)
 	       !bad_event(op) && (op->y & EPOLLEXCLUSIVE);
 }
 
+/* The left side alone, with what is due on the right if @op->a is an instance */
+void ctl_left(const struct op *op)
+{
+	if (kind_of(op->a) == EP_INSTANCE && wants_native_target(op)) {
+		errno = ELOOP;
+		say(&left, -1);
+	} else {
+		ctl_on(&left, &backend_native, op, left_fd(op->a),
+		       left_fd(op->b));
+	}
+}
+
 static void ctl(const struct op *op)
 {
 	enum kind_of_ep kind = kind_of(op->a);
-	bool skip_left = kind == EP_INSTANCE && wants_native_target(op);
 	bool skip_right = wants_exclusive_instance(op);
 
 	sentinel_drain();
-	if (!skip_left)
-		ctl_on(&left, &backend_native, op, left_fd(op->a), left_fd(op->b));
+	ctl_left(op);
 	if (!skip_right)
 		ctl_on(&right, right_backend(op->a), op, right_fd(op->a),
 		       right_fd(op->b));
-	if (skip_left) {
-		answer_is("right", &right, -1, ELOOP);
-	} else if (skip_right) {
+	if (skip_right) {
 		answer_is("left", &left, -1, EINVAL);
 	} else if (kind == EP_INSTANCE) {
 		compare("ctl");

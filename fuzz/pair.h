@@ -22,12 +22,14 @@ enum kind_of_ep { EP_CLOSED, EP_OTHER, EP_INSTANCE };
 
 extern struct answer left, right;
 
-/* Here memory ends, with room for all events before it. */
+/* Here memory ends, with room for all events, or all changes, before it. */
 extern char *page_end;
+extern char *changes_end;
 
 int left_fd(int ref);
 int right_fd(int ref);
 enum kind_of_ep kind_of(int ref);
+bool is_mixed(int ref);
 const struct backend *right_backend(int ref);
 bool breaks(const char *how);
 int ours_error(int ref, enum kind_of_ep kind);
@@ -39,10 +41,21 @@ void answer_is(const char *side, const struct answer *a, int ret, int err);
 
 void poll_pair(int slot, short events);
 
+void ctl_left(const struct op *op);
+bool bad_event(const struct op *op);
+int break_ctl(int ret);
+
 /* pairwait.c */
 void wait_pair(const struct op *op);
 void ask_pair(const struct op *op);
+void ask_left(const struct op *op);
 void ask_right(const struct op *op, struct answer *a);
+struct epoll_event *buffer_of(const struct op *op, struct answer *a);
+void wait_is_over(struct answer *a, const struct backend *be,
+		  const struct op *op, const struct epoll_event *ev);
+void judge_wait(const struct op *op);
+int wait_refusal(const struct op *op);
+long wait_ns(const struct op *op);
 void compare_events(void);
 
 /* pairset.c */

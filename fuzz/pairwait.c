@@ -19,7 +19,7 @@ void compare_events(void)
 		differs("wait");
 }
 
-static struct epoll_event *buffer_of(const struct op *op, struct answer *a)
+struct epoll_event *buffer_of(const struct op *op, struct answer *a)
 {
 	const size_t half = sizeof(a->ev[0]) / 2;
 
@@ -41,11 +41,18 @@ static struct epoll_event *buffer_of(const struct op *op, struct answer *a)
 	}
 }
 
+/* The time of a wait; only pwait2 can have a bad one. */
+long wait_ns(const struct op *op)
+{
+	if (op->y == TIME_BAD)
+		return op->b == CALL_PWAIT2 ? 1000000000 : 0;
+	return op->y == TIME_MS ? 1000000 : 0;
+}
+
 static int call_wait(const struct backend *be, const struct op *op, int ep,
 		     struct epoll_event *ev)
 {
-	struct timespec ts = { .tv_nsec = op->y == TIME_MS ? 1000000 :
-					  op->y == TIME_BAD ? 1000000000 : 0 };
+	struct timespec ts = { .tv_nsec = wait_ns(op) };
 	sigset_t mask;
 
 	sigemptyset(&mask);
@@ -90,35 +97,58 @@ static void check_rest(const struct op *op, const struct answer *a,
 	}
 }
 
+/* @a is what it said, @ev is where it stored. */
+void wait_is_over(struct answer *a, const struct backend *be,
+		  const struct op *op, const struct epoll_event *ev)
+{
+	if (a->ret > 0 && ev != a->ev)
+		memcpy(a->ev, ev, a->ret * sizeof(*ev));
+	if (be->ours && breaks("store") && a->ret > 0 && op->c == BUF_GOOD)
+		a->ev[a->ret].data.u32 = 0;
+	check_rest(op, a, ev, be->name);
+	if (be->ours)
+		break_wait(a);
+}
+
 static void wait_on(struct answer *a, const struct backend *be,
 		    const struct op *op, int ep)
 {
 	struct epoll_event *ev = buffer_of(op, a);
 
 	say(a, call_wait(be, op, ep, ev));
-	if (a->ret > 0 && ev != a->ev)
-		memcpy(a->ev, ev, a->ret * sizeof(*ev));
-	if (be->ours && breaks("store") && a->ret > 0 && op->c == BUF_GOOD)
-		ev[a->ret].data.u32 = 0;
-	check_rest(op, a, ev, be->name);
-	if (be->ours)
-		break_wait(a);
+	wait_is_over(a, be, op, ev);
+}
+
+static bool bad_time(const struct op *op)
+{
+	return wait_ns(op) >= 1000000000;
+}
+
+static int array_refusal(const struct op *op)
+{
+	int max = op->x;
+
+	if (max <= 0 || max > MAX_MAXEVENTS)
+		return EINVAL;
+	return op->c == BUF_KERNEL ? EFAULT : 0;
+}
+
+/* The error that is found before the wait looks for events, or 0 */
+int wait_refusal(const struct op *op)
+{
+	return bad_time(op) ? EINVAL : array_refusal(op);
 }
 
 /* What native says if the instance's descriptor is no instance. */
 static int native_wait_error(const struct op *op, enum kind_of_ep kind)
 {
-	int max = op->x;
+	int none = kind == EP_CLOSED ? EBADF : EINVAL;
 
-	if (op->b == CALL_PWAIT2 && op->y == TIME_BAD)
+	if (bad_time(op))
 		return EINVAL;
 	if (kind == EP_CLOSED && world.fd_first)
 		return EBADF;
-	if (max <= 0 || max > MAX_MAXEVENTS)
-		return EINVAL;
-	if (op->c == BUF_KERNEL)
-		return EFAULT;
-	return kind == EP_CLOSED ? EBADF : EINVAL;
+	return array_refusal(op) ?: none;
 }
 
 /* The array ended before the events did, or was not there at all. */
@@ -151,27 +181,38 @@ void ask_right(const struct op *op, struct answer *a)
 	wait_on(a, right_backend(op->a), op, right_fd(op->a));
 }
 
-void ask_pair(const struct op *op)
+void ask_left(const struct op *op)
 {
 	wait_on(&left, &backend_native, op, left_fd(op->a));
+}
+
+void ask_pair(const struct op *op)
+{
+	ask_left(op);
 	ask_right(op, &right);
+}
+
+/* Both answers are there, of an instance. */
+void judge_wait(const struct op *op)
+{
+	bool fault = faulted(op, &left);
+
+	if (world.lanes && right_backend(op->a)->ours)
+		compare_sets(op);
+	else
+		compare_events();
+	if (fault)
+		wake_pollers(op->a);
 }
 
 void wait_pair(const struct op *op)
 {
 	enum kind_of_ep kind = kind_of(op->a);
-	bool fault;
 
 	sentinel_drain();
 	ask_pair(op);
 	if (kind == EP_INSTANCE) {
-		fault = faulted(op, &left);
-		if (world.lanes && right_backend(op->a)->ours)
-			compare_sets(op);
-		else
-			compare_events();
-		if (fault)
-			wake_pollers(op->a);
+		judge_wait(op);
 		return;
 	}
 	answer_is("left", &left, -1, native_wait_error(op, kind));

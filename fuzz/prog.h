@@ -18,6 +18,9 @@
 #define NR_INSTS	6
 #define MAX_STEPS	4096
 
+/* Changes in a batch */
+#define MAX_CHANGES	8
+
 /* Room for the events of a wait, however many it asks for */
 #define MAX_EVENTS	512
 
@@ -46,6 +49,10 @@ enum op_kind {
 	OP_WAIT,	/* a: instance ref, b: enum wait_call, c: enum buffer,
 			 * x: maxevents, y: enum wait_time, data: what
 			 * else where there are lanes
+			 */
+	OP_BATCH,	/* a: instance ref, c: enum batch_how; x: at most so
+			 * many OP_CTL of it that come next, b: and then an
+			 * OP_WAIT, are one call
 			 */
 	OP_POLL,	/* a: instance slot, b: 1 for select, x: events */
 	OP_FDINFO,	/* a: instance slot */
@@ -80,7 +87,15 @@ enum file_kind {
 	FILE_PATH, NR_FILE_KINDS,
 };
 
-enum event_ptr { EVENT_GOOD, EVENT_NULL, EVENT_EDGE };
+/*
+ * A batch has events and no pointers.  There NULL means that memory ends before
+ * this change, EDGE that it does so in the midst of it; RESERVED is for it alone.
+ */
+enum event_ptr { EVENT_GOOD, EVENT_NULL, EVENT_EDGE, EVENT_RESERVED };
+
+/* Structures larger than we know; of the wait, what we do not know is not zero */
+enum batch_how { BATCH_PLAIN, BATCH_LARGER, BATCH_UNKNOWN };
+
 enum wait_call { CALL_WAIT, CALL_PWAIT, CALL_PWAIT2, NR_CALLS };
 enum buffer { BUF_GOOD, BUF_NULL, BUF_KERNEL, BUF_SHORT0, BUF_SHORT3,
 	      BUF_EXACT };
@@ -106,5 +121,9 @@ extern const char *const file_kind_name[NR_FILE_KINDS];
 
 void prog_make(struct prog *p, uint64_t seed, int steps, bool lanes);
 void op_print(FILE *to, int nr, const struct op *op);
+
+/* batch.c: of the @room operations behind @op, those that are part of it */
+int batch_changes(const struct op *op, int room);
+bool batch_waits(const struct op *op, int room);
 
 #endif /* FUZZ_PROG_H */

@@ -16,8 +16,8 @@ const char *const file_kind_name[NR_FILE_KINDS] = {
 static const char *const op_name[NR_OPS] = {
 	[OP_INST] = "create", [OP_INST_DUP] = "dup", [OP_INST_CLOSE] = "close",
 	[OP_FILE] = "open", [OP_DUP] = "dup", [OP_CLOSE] = "close",
-	[OP_CTL] = "ctl", [OP_WAIT] = "wait", [OP_POLL] = "poll",
-	[OP_FDINFO] = "fdinfo", [OP_WRITE] = "write", [OP_READ] = "read",
+	[OP_CTL] = "ctl", [OP_WAIT] = "wait", [OP_BATCH] = "batch",
+	[OP_POLL] = "poll", [OP_FDINFO] = "fdinfo", [OP_WRITE] = "write", [OP_READ] = "read",
 	[OP_FILL] = "fill", [OP_DRAIN] = "drain", [OP_URGENT] = "send-oob",
 	[OP_SHUTDOWN] = "shutdown", [OP_RESET] = "linger-0",
 	[OP_CONNECT] = "connect", [OP_ACCEPT] = "accept", [OP_TIMER] = "timer",
@@ -64,7 +64,8 @@ static void print_events(FILE *to, uint32_t events)
 
 static void print_ctl(FILE *to, const struct op *op)
 {
-	static const char *const ptr[] = { "", " event=NULL", " event=torn" };
+	static const char *const ptr[] = { "", " event=NULL", " event=torn",
+					   " reserved" };
 	static const char *const ops[] = { "0", "ADD", "DEL", "MOD" };
 	char a[8], b[8];
 
@@ -89,6 +90,15 @@ static void print_wait(FILE *to, const struct op *op)
 
 	fprintf(to, " %s max=%d%s%s%s", ref_name(op->a, a), (int)op->x,
 		calls[op->b], bufs[op->c], times[op->y]);
+}
+
+static void print_batch(FILE *to, const struct op *op)
+{
+	static const char *const hows[] = { "", " larger", " unknown-field" };
+	char a[8];
+
+	fprintf(to, " %s the next %d ctl%s in one call%s", ref_name(op->a, a),
+		(int)op->x, op->b ? " and the wait" : "", hows[op->c]);
 }
 
 static void print_rest(FILE *to, const struct op *op)
@@ -149,6 +159,8 @@ void op_print(FILE *to, int nr, const struct op *op)
 		print_ctl(to, op);
 	else if (op->kind == OP_WAIT)
 		print_wait(to, op);
+	else if (op->kind == OP_BATCH)
+		print_batch(to, op);
 	else
 		print_rest(to, op);
 	fputc('\n', to);

@@ -89,6 +89,21 @@ static void shrink(struct prog *p, struct report *report, const char *breakage,
 	}
 }
 
+/* Batches need not ask for more than there is. */
+static void trim_batches(struct prog *p)
+{
+	int i;
+
+	for (i = 0; i < p->len; i++) {
+		struct op *op = &p->op[i];
+
+		if (op->kind != OP_BATCH)
+			continue;
+		op->b = batch_waits(op, p->len - i - 1);
+		op->x = batch_changes(op, p->len - i - 1);
+	}
+}
+
 static void print_prog(const struct prog *p, int from)
 {
 	int i;
@@ -119,6 +134,7 @@ void explain(const struct prog *p, uint64_t seed, struct report *report,
 		return;
 	}
 	shrink(&small, report, breakage, how);
+	trim_batches(&small);
 	/* The report of the last run that failed may be that of another. */
 	for (i = 0; i < ATTEMPTS && !fails(&small, report, breakage, how); i++)
 		;

@@ -81,6 +81,7 @@ static void run_from(const struct prog *p, int from, int to)
 	for (i = from; i < to; i++) {
 		const struct op *op = &p->op[i];
 		int child_ops = op->kind == OP_FORK ? (int)op->x : 0;
+		int parts = 0;
 
 		atomic_store_explicit(&world.report->at, i, memory_order_relaxed);
 		if (child_ops && !world.child) {
@@ -88,10 +89,13 @@ static void run_from(const struct prog *p, int from, int to)
 
 			run_in_child(p, i + 1, end);
 			i = end - 1;
+		} else if (op->kind == OP_BATCH) {
+			parts = batch_pair(op, to - i - 1);
+			i += parts;
 		} else {
 			step(op);
 		}
-		atomic_fetch_add_explicit(&world.report->steps, 1,
+		atomic_fetch_add_explicit(&world.report->steps, 1 + parts,
 					  memory_order_relaxed);
 	}
 }

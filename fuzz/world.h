@@ -99,6 +99,9 @@ void pair_check_all(void);
 void pair_start(void);
 bool is_closed(int fd);
 
+/* batch.c: returns how many of the @room operations behind @op it has done */
+int batch_pair(const struct op *op, int room);
+
 /* lanes.c */
 void lanes_open(int ep);
 void lanes_move(int cpu);
