@@ -220,8 +220,12 @@ static __always_inline int mye_ioctl_wait(struct mye_instance *inst,
 	return mye_wait_checked(inst, wait, &deadline);
 }
 
-/* A structure of the size that another version gave it. */
-static int mye_take(void *to, size_t ksize, const void __user *from, size_t usize)
+/*
+ * A structure of the size that another version gave it.  Inlined, as a copy whose
+ * size the compiler knows is spared the checks for overruns.
+ */
+static __always_inline int mye_take(void *to, size_t ksize,
+				    const void __user *from, size_t usize)
 {
 	return usize < ksize ? -EINVAL :
 	       copy_struct_from_user(to, ksize, from, usize);
