@@ -35,6 +35,9 @@
 /* struct fd became one word, to be read through fd_file(), in 6.12. */
 #ifndef fd_file
 #define fd_file(f)	((f).file)
+#define mye_fd_flags(f)	((f).flags)
+#else
+#define mye_fd_flags(f)	((f).word)
 #endif
 
 /*

@@ -7,7 +7,9 @@
 #include <linux/file.h>
 #include <linux/magic.h>
 #include <linux/poll.h>
+#include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 #include "lane.h"
 #include "pm.h"
@@ -326,15 +328,63 @@ static int mye_ctl_file(struct file *self, int op, struct file *file, int fd,
 }
 
 /**
+ * struct mye_last - a last reference to a file, on its way to a worker
+ * @work: drops it
+ * @file: the file
+ */
+struct mye_last {
+	struct work_struct work;
+	struct file *file;
+};
+
+static void mye_last_fn(struct work_struct *work)
+{
+	struct mye_last *last = container_of(work, struct mye_last, work);
+
+	fput(last->file);
+	kfree(last);
+}
+
+/*
+ * The file was closed while we were at it.  fput() of a last reference takes
+ * effect when we return to user space, which may be never: what close() promises
+ * for our own watches is done here, and a worker does the rest.
+ */
+static noinline void mye_put_last(struct file *file)
+{
+	struct mye_last *last = kmalloc(sizeof(*last), GFP_KERNEL);
+
+	mye_table_release(file);
+	if (!last) {
+		fput(file);	/* late, but so small an allocation never fails */
+		return;
+	}
+	INIT_WORK(&last->work, mye_last_fn);
+	last->file = file;
+	queue_work(mye_workqueue, &last->work);
+}
+
+/* Without a reference of ours nobody else is there who could close the file. */
+static void mye_ctl_put(struct fd f, bool stays)
+{
+	if (!stays || !(mye_fd_flags(f) & FDPUT_FPUT))
+		fdput(f);
+	else if (unlikely(!mye_file_put_unless_last(fd_file(f))))
+		mye_put_last(fd_file(f));
+}
+
+/**
  * mye_ctl - epoll_ctl()
  * @self: the file of the instance
  * @op: EPOLL_CTL_*
  * @fd: descriptor of the file to watch
  * @event: what for; changed; not looked at by DEL
+ * @stays: the caller does not return to user space at once
  *
  * Returns 0 or an error of struct myepoll_ctl.
  */
-int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event)
+int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event,
+	    bool stays)
 {
 	struct fd f = fdget(fd);
 	int err;
@@ -342,6 +392,6 @@ int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event)
 	if (!fd_file(f))
 		return -EBADF;
 	err = mye_ctl_file(self, op, fd_file(f), fd, event);
-	fdput(f);
+	mye_ctl_put(f, stays);
 	return err;
 }

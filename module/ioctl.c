@@ -80,7 +80,7 @@ static __always_inline int mye_ioctl_ctl(struct file *file,
 	if (ctl->op != EPOLL_CTL_DEL &&
 	    mye_get_event(&event, u64_to_user_ptr(ctl->event)))
 		return -EFAULT;
-	return mye_ctl(file, ctl->op, ctl->fd, &event);
+	return mye_ctl(file, ctl->op, ctl->fd, &event, false);
 }
 
 /* From a time to go, saturating, as native epoll does it. */
@@ -272,7 +272,14 @@ static int mye_batch_change(struct file *file,
 		return -EINVAL;
 	event.events = (__force __poll_t)change.events;
 	event.data = change.data;
-	return mye_ctl(file, change.op, change.fd, &event);
+	return mye_ctl(file, change.op, change.fd, &event, true);
+}
+
+/* A long batch must not keep its process from being stopped, frozen or killed. */
+static bool mye_batch_interrupted(u32 done)
+{
+	return unlikely(done && !(done % MYEPOLL_BATCH_WHOLE)) &&
+	       signal_pending(current);
 }
 
 /*
@@ -288,7 +295,7 @@ static int mye_batch_make(struct file *file, const struct myepoll_batch *batch,
 
 	from = u64_to_user_ptr(batch->changes);
 	while (!err && done < batch->nr) {
-		err = fatal_signal_pending(current) ? -EINTR :
+		err = mye_batch_interrupted(done) ? -EINTR :
 		      mye_batch_change(file, from + done);
 		done += !err;
 		cond_resched();

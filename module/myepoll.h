@@ -522,7 +522,8 @@ void mye_instance_close(struct mye_instance *inst);
 void mye_instance_reap(struct mye_watch *w);
 
 /* ctl.c */
-int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event);
+int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event,
+	    bool stays);
 int mye_ctl_add(struct mye_instance *inst, struct file *file, int fd,
 		const struct epoll_event *event);
 

@@ -242,6 +242,54 @@ TEST_F(batch, mask_is_restored_by_all_that_is_not_eintr)
 		     EFAULT);
 }
 
+/* As many MODs of the same file as make a batch that a signal may interrupt */
+static struct myepoll_change *many_changes(int fd, uint32_t nr)
+{
+	struct myepoll_change *changes = calloc(nr, sizeof(*changes));
+	uint32_t i;
+
+	for (i = 0; changes && i < nr; i++)
+		changes[i] = mod_of(fd, EPOLLIN, i);
+	return changes;
+}
+
+/* A signal waits that the mask of the wait, in place from the start, lets through. */
+static int interrupted(batch_fixture *self, struct myepoll_change *changes,
+		       uint32_t nr, uint32_t *done)
+{
+	sigset_t none;
+	struct epoll_event ev;
+	struct myepoll_wait wait = wait_forever(&ev, 1);
+
+	sigemptyset(&none);
+	wait.sigmask = (uintptr_t)&none;
+	wait.sigsetsize = KERNEL_SIGSETSIZE;
+	raise(SIGUSR1);
+	return batch_wait(self->ep, changes, nr, &wait, done);
+}
+
+TEST_F(batch, signal_ends_the_changes_only_of_a_long_one)
+{
+	struct myepoll_change *changes;
+	sigset_t usr1 = set_of(SIGUSR1);
+	uint32_t done;
+
+	ASSERT_EQ(0, quiet(self));
+	ASSERT_EQ(0, xadd(&backend_myepoll, self->ep, self->fd[0], EPOLLIN, 0));
+	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, &usr1, NULL));
+	changes = many_changes(self->fd[0], 3 * MYEPOLL_BATCH_WHOLE);
+	ASSERT_NE(NULL, changes);
+	EXPECT_ERR(EINTR, interrupted(self, changes, MYEPOLL_BATCH_WHOLE, &done));
+	EXPECT_EQ(MYEPOLL_BATCH_WHOLE, (int)done);
+	EXPECT_ERR(EINTR, interrupted(self, changes, 3 * MYEPOLL_BATCH_WHOLE,
+				      &done));
+	EXPECT_EQ(MYEPOLL_BATCH_WHOLE, (int)done);
+	EXPECT_EQ(2, atomic_load(&handled));
+	EXPECT_EQ(0, batch_make(self->ep, changes + done,
+				3 * MYEPOLL_BATCH_WHOLE - done, &done));
+	EXPECT_EQ(2 * MYEPOLL_BATCH_WHOLE, (int)done);
+}
+
 /* ---- held up between two changes ---- */
 
 /*

@@ -69,6 +69,7 @@ static_assert(MYEPOLL_IOC_BATCH == 0xc020e704, "BATCH");
 static_assert(MYEPOLL_IOC_SPARAMS == 0x40088a01, "SPARAMS");
 static_assert(MYEPOLL_IOC_GPARAMS == 0x80088a02, "GPARAMS");
 
+static_assert(MYEPOLL_BATCH_WHOLE == 1024, "BATCH_WHOLE");
 static_assert(MYEPOLL_WAIT_TIMEOUT == 1, "TIMEOUT");
 static_assert(MYEPOLL_WAIT_TIMEOUT_PTR == 2, "TIMEOUT_PTR");
 

@@ -126,6 +126,72 @@ TEST_F(mockdev, closed_file_is_gone_when_a_timeout_of_zero_returns)
 	EXPECT_EQ(0, doer.ret);
 }
 
+/* ---- a change, and then a wait, in one call of ours ---- */
+
+static int change_and_wait(struct doer *doer, struct epoll_event *ev)
+{
+	struct myepoll_change change = {
+		.op = EPOLL_CTL_MOD, .fd = doer->fd, .events = EPOLLIN,
+		.data = DATA,
+	};
+	struct myepoll_wait wait = { .events = (uintptr_t)ev, .maxevents = 1 };
+	struct myepoll_batch batch = {
+		.changes = (uintptr_t)&change, .nr = 1,
+		.wait = (uintptr_t)&wait, .waitsize = sizeof(wait),
+	};
+
+	if (doer->be->ours)
+		return ioctl(doer->ep, MYEPOLL_IOC_BATCH, &batch);
+	if (xmod(doer->be, doer->ep, doer->fd, EPOLLIN, DATA))
+		return -1;
+	return doer->be->wait(doer->ep, ev, 1, -1);
+}
+
+/* Returns whose event ended the wait. */
+static int do_change_and_wait(struct doer *doer)
+{
+	struct epoll_event ev;
+
+	return change_and_wait(doer, &ev) == 1 ? (int)ev.data.u64 : -1;
+}
+
+/*
+ * The last reference to a file that is closed during a change is the change's.  The
+ * call that sleeps afterwards must not keep it, nor report the file: with native
+ * epoll that is another call, before which the file has gone.
+ */
+TEST_F(mockdev, file_closed_during_a_change_is_gone_before_the_wait)
+{
+	struct doer doer = { .work = do_change_and_wait, .be = self->be,
+			     .ep = self->ep, .fd = self->fd };
+	int64_t deadline = now_ns() + PATIENCE_MS * 1000000LL;
+	struct mock_slow slow = {
+		.mode = MOCK_SLOW_MS,
+		.flags = MOCK_SLOW_QUERY,
+		.ms = SLOW_MS,
+		.count = 1,
+	};
+	int before = mock_objects();
+	int fd = eventfd(1, EFD_CLOEXEC);
+
+	ASSERT_LT(0, before);
+	ASSERT_EQ(0, ADD(0));
+	ASSERT_EQ(0, mock_set(self->fd, EPOLLIN));
+	ASSERT_EQ(0, ioctl(self->fd, MOCK_IOC_SLOW, &slow));
+	ASSERT_EQ(0, doer_start(&doer));
+	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = -1;
+	while (mock_objects() != before - 1) {
+		ASSERT_GT(deadline, now_ns());
+		breathe();
+	}
+	EXPECT_FALSE(atomic_load(&doer.done));
+	ASSERT_EQ(0, xadd(self->be, self->ep, fd, EPOLLIN, 9));
+	ASSERT_TRUE(doer_finish(&doer));
+	EXPECT_EQ(9, doer.ret);
+}
+
 /* Who is killed does not take an edge along.  Native does. */
 TEST_F(mockdev, killed_waiter_leaves_the_edge)
 {

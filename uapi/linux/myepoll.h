@@ -180,6 +180,9 @@ struct myepoll_change {
 	__u64 data;
 };
 
+/* So many changes of a batch are made, whatever signal comes. */
+#define MYEPOLL_BATCH_WHOLE		1024
+
 /**
  * struct myepoll_batch - MYEPOLL_IOC_BATCH: changes, and a wait, in one call
  * @changes: in: address of an array of struct myepoll_change
@@ -210,7 +213,8 @@ struct myepoll_change {
  * Then those that MYEPOLL_IOC_WAIT finds before it waits; up to here nothing has
  * changed, and @done is 0 (it is left alone only by the errors common to all
  * calls).  Then, for each change:
- * EINTR	a fatal signal came
+ * EINTR	a signal came, and a multiple of MYEPOLL_BATCH_WHOLE changes have
+ *		been made, but not 0: the rest may be made by another call
  * EFAULT	it cannot be read
  * EINVAL	its @reserved is not 0
  * and those of MYEPOLL_IOC_CTL.  Then:
