@@ -35,10 +35,16 @@
 /* struct fd became one word, to be read through fd_file(), in 6.12. */
 #ifndef fd_file
 #define fd_file(f)	((f).file)
-#define mye_fd_flags(f)	((f).flags)
-#else
-#define mye_fd_flags(f)	((f).word)
 #endif
+
+static inline bool mye_fd_referenced(struct fd f)
+{
+#ifdef EMPTY_FD
+	return f.word & FDPUT_FPUT;
+#else
+	return f.flags & FDPUT_FPUT;
+#endif
+}
 
 /*
  * A reference to a file that may be on its way out.  The count of references

@@ -347,14 +347,12 @@ static void mye_last_fn(struct work_struct *work)
 
 /*
  * The file was closed while we were at it.  fput() of a last reference takes
- * effect when we return to user space, which may be never: what close() promises
- * for our own watches is done here, and a worker does the rest.
+ * effect when we return to user space, which may be never.
  */
 static noinline void mye_put_last(struct file *file)
 {
 	struct mye_last *last = kmalloc(sizeof(*last), GFP_KERNEL);
 
-	mye_table_release(file);
 	if (!last) {
 		fput(file);	/* late, but so small an allocation never fails */
 		return;
@@ -367,7 +365,7 @@ static noinline void mye_put_last(struct file *file)
 /* Without a reference of ours nobody else is there who could close the file. */
 static void mye_ctl_put(struct fd f, bool stays)
 {
-	if (!stays || !(mye_fd_flags(f) & FDPUT_FPUT))
+	if (!stays || !mye_fd_referenced(f))
 		fdput(f);
 	else if (unlikely(!mye_file_put_unless_last(fd_file(f))))
 		mye_put_last(fd_file(f));
@@ -379,7 +377,7 @@ static void mye_ctl_put(struct fd f, bool stays)
  * @op: EPOLL_CTL_*
  * @fd: descriptor of the file to watch
  * @event: what for; changed; not looked at by DEL
- * @stays: the caller does not return to user space at once
+ * @stays: after success, the caller does not return to user space at once
  *
  * Returns 0 or an error of struct myepoll_ctl.
  */
@@ -392,6 +390,7 @@ int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event,
 	if (!fd_file(f))
 		return -EBADF;
 	err = mye_ctl_file(self, op, fd_file(f), fd, event);
-	mye_ctl_put(f, stays);
+	/* An error is the end of the call. */
+	mye_ctl_put(f, stays && !err);
 	return err;
 }

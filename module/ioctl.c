@@ -12,6 +12,12 @@
 #define MYE_MAX_EVENTS	(INT_MAX / sizeof(struct epoll_event))
 #define MYE_MAX_CHANGES	(INT_MAX / sizeof(struct myepoll_change))
 
+/*
+ * Changes after which Tasks RCU is told that we are in no trampoline: it waits for
+ * user space or a voluntary sleep, and so for the end of a batch.
+ */
+#define MYE_TASKS_QS	64
+
 /* Bytes of a structure whose size is in no ioctl number, which would bound it. */
 #define MYE_MAX_STRUCT	4096
 
@@ -261,7 +267,7 @@ fault:
 }
 
 static int mye_batch_change(struct file *file,
-			    const struct myepoll_change __user *from)
+			    const struct myepoll_change __user *from, bool stays)
 {
 	struct myepoll_change change __uninitialized;
 	struct epoll_event event;
@@ -272,12 +278,14 @@ static int mye_batch_change(struct file *file,
 		return -EINVAL;
 	event.events = (__force __poll_t)change.events;
 	event.data = change.data;
-	return mye_ctl(file, change.op, change.fd, &event, true);
+	return mye_ctl(file, change.op, change.fd, &event, stays);
 }
 
-/* A long batch must not keep its process from being stopped, frozen or killed. */
+/* A long batch must not keep its process from being stopped or frozen. */
 static bool mye_batch_interrupted(u32 done)
 {
+	if (fatal_signal_pending(current))
+		return true;
 	return unlikely(done && !(done % MYEPOLL_BATCH_WHOLE)) &&
 	       signal_pending(current);
 }
@@ -287,7 +295,7 @@ static bool mye_batch_interrupted(u32 done)
  * wait: after it, events would be lost if that memory were gone by then.
  */
 static int mye_batch_make(struct file *file, const struct myepoll_batch *batch,
-			  struct myepoll_batch __user *to)
+			  struct myepoll_batch __user *to, bool sleeps)
 {
 	const struct myepoll_change __user *from;
 	u32 done = 0;
@@ -296,9 +304,13 @@ static int mye_batch_make(struct file *file, const struct myepoll_batch *batch,
 	from = u64_to_user_ptr(batch->changes);
 	while (!err && done < batch->nr) {
 		err = mye_batch_interrupted(done) ? -EINTR :
-		      mye_batch_change(file, from + done);
+		      mye_batch_change(file, from + done,
+				       sleeps || done + 1 < batch->nr);
 		done += !err;
-		cond_resched();
+		if (done % MYE_TASKS_QS)
+			cond_resched();
+		else
+			cond_resched_tasks_rcu_qs();
 	}
 	return put_user(done, &to->done) ? -EFAULT : err;
 }
@@ -316,7 +328,8 @@ static int mye_batch_wait(struct file *file, const struct myepoll_batch *batch,
 	ret = wait->sigmask ? mye_sigmask_set(wait) : 0;
 	if (ret)
 		return ret;
-	ret = mye_wait_check(wait) ?: mye_batch_make(file, batch, to) ?:
+	ret = mye_wait_check(wait) ?:
+	      mye_batch_make(file, batch, to, !deadline.expired) ?:
 	      mye_wait(file->private_data, u64_to_user_ptr(wait->events),
 		       wait->maxevents, &deadline);
 	if (wait->sigmask)
@@ -340,7 +353,7 @@ static noinline int mye_ioctl_batch(struct file *file,
 		       batch->nr * sizeof(struct myepoll_change)))
 		return -EFAULT;
 	if (!batch->wait)
-		return mye_batch_make(file, batch, to);
+		return mye_batch_make(file, batch, to, false);
 	err = mye_batch_get_wait(batch, &wait);
 	return err ?: mye_batch_wait(file, batch, to, &wait);
 }

@@ -255,8 +255,8 @@ static void mye_watch_release(struct mye_bucket *b, struct mye_watch *w)
 }
 
 /**
- * mye_table_release - the last reference to a file is gone, or is the caller's
- * @file: the file; nobody can get a reference any more, but by a watch of it
+ * mye_table_release - the last reference to a file is gone
+ * @file: the file; nobody can get a reference any more
  *
  * Called for every file that dies in the system, in process context but
  * possibly with preemption disabled.  When it returns, nothing of ours knows

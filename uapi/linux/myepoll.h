@@ -207,14 +207,15 @@ struct myepoll_change {
  * EFAULT	@changes is not in user space
  * EINVAL	@waitsize is smaller than in this header
  * E2BIG	@waitsize is above 4096
- * EFAULT	@wait cannot be read
  * E2BIG	@waitsize is larger than this kernel knows and the unknown part is
  *		not zero
+ * EFAULT	@wait cannot be read
  * Then those that MYEPOLL_IOC_WAIT finds before it waits; up to here nothing has
  * changed, and @done is 0 (it is left alone only by the errors common to all
  * calls).  Then, for each change:
  * EINTR	a signal came, and a multiple of MYEPOLL_BATCH_WHOLE changes have
- *		been made, but not 0: the rest may be made by another call
+ *		been made, but not 0: the rest may be made by another call; or a
+ *		fatal signal came
  * EFAULT	it cannot be read
  * EINVAL	its @reserved is not 0
  * and those of MYEPOLL_IOC_CTL.  Then:
