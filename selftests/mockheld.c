@@ -29,9 +29,8 @@ static int mock_objects(void)
 	return n;
 }
 
-/* The mock is closed while the waiter is in its poll(), which says @revents. */
-static void close_under(struct __test_metadata *_metadata, struct waiter *w,
-			int fd, uint32_t revents)
+/* The next poll() that asks takes its time. */
+static int slow_once(int fd)
 {
 	struct mock_slow slow = {
 		.mode = MOCK_SLOW_MS,
@@ -40,10 +39,17 @@ static void close_under(struct __test_metadata *_metadata, struct waiter *w,
 		.count = 1,
 	};
 
+	return ioctl(fd, MOCK_IOC_SLOW, &slow);
+}
+
+/* The mock is closed while the waiter is in its poll(), which says @revents. */
+static void close_under(struct __test_metadata *_metadata, struct waiter *w,
+			int fd, uint32_t revents)
+{
 	ASSERT_EQ(0, xadd(w->be, w->ep, fd, EPOLLIN, DATA));
 	ASSERT_EQ(0, mock_set(fd, revents));
 	ASSERT_EQ(0, waiter_start(w));
-	ASSERT_EQ(0, ioctl(fd, MOCK_IOC_SLOW, &slow));
+	ASSERT_EQ(0, slow_once(fd));
 	ASSERT_EQ(0, mock_wake(fd, 0, EPOLLIN));
 	ASSERT_TRUE(mock_wait_sleeping(fd, 1));
 	ASSERT_EQ(0, close(fd));
@@ -106,17 +112,11 @@ TEST_F(mockdev, closed_file_is_gone_when_a_timeout_of_zero_returns)
 {
 	struct doer doer = { .work = do_wait0_and_count, .be = self->be,
 			     .ep = self->ep };
-	struct mock_slow slow = {
-		.mode = MOCK_SLOW_MS,
-		.flags = MOCK_SLOW_QUERY,
-		.ms = SLOW_MS,
-		.count = 1,
-	};
 
 	mocks_expected = mock_objects() - 1;
 	ASSERT_LE(0, mocks_expected);
 	ASSERT_EQ(0, ADD(EPOLLIN));
-	ASSERT_EQ(0, ioctl(self->fd, MOCK_IOC_SLOW, &slow));
+	ASSERT_EQ(0, slow_once(self->fd));
 	ASSERT_EQ(0, mock_wake(self->fd, 0, EPOLLIN));
 	ASSERT_EQ(0, doer_start(&doer));
 	ASSERT_TRUE(mock_wait_sleeping(self->fd, 1));
@@ -167,17 +167,10 @@ static int do_change_and_count(struct doer *doer)
 static void close_under_change(struct __test_metadata *_metadata,
 			       struct doer *doer)
 {
-	struct mock_slow slow = {
-		.mode = MOCK_SLOW_MS,
-		.flags = MOCK_SLOW_QUERY,
-		.ms = SLOW_MS,
-		.count = 1,
-	};
-
 	mocks_expected = mock_objects() - 1;
 	ASSERT_LE(0, mocks_expected);
 	ASSERT_EQ(0, xadd(doer->be, doer->ep, doer->fd, 0, DATA));
-	ASSERT_EQ(0, ioctl(doer->fd, MOCK_IOC_SLOW, &slow));
+	ASSERT_EQ(0, slow_once(doer->fd));
 	ASSERT_EQ(0, doer_start(doer));
 	ASSERT_TRUE(mock_wait_sleeping(doer->fd, 1));
 	ASSERT_EQ(0, close(doer->fd));
