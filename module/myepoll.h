@@ -100,7 +100,8 @@
  *		watch does not let go of one there.
  *	instance the file, each watch on its reap list, each watch of another
  *		instance that watches it, poll_work while it has to run.
- *	file	none.  A pass pins the file while it calls poll().
+ *	file	none.  A pass pins it while it calls poll(), ADD, MOD and DEL for their
+ *		time; what may sleep afterwards leaves a last one to a worker.
  *
  * None of it needs a grace period: who comes to a watch without a reference is
  * on a wait queue that the watch is hooked into, or holds a lock under which it
@@ -522,8 +523,7 @@ void mye_instance_close(struct mye_instance *inst);
 void mye_instance_reap(struct mye_watch *w);
 
 /* ctl.c */
-int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event,
-	    bool stays);
+int mye_ctl(struct file *self, int op, int fd, struct epoll_event *event, bool stays);
 int mye_ctl_add(struct mye_instance *inst, struct file *file, int fd,
 		const struct epoll_event *event);
 
